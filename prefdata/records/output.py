@@ -1,0 +1,144 @@
+"""Outputs that appear whole or not at all, and the state folder that unfinished work is kept in.
+
+``OUT.state/`` stands beside OUT while work is unfinished. It is safe to delete: what is lost is then the work in it.
+Its ``settings.json`` holds a fingerprint of the inputs and settings, so that unfinished work is continued only by the
+command that began it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from prefdata.errors import InputError, OutputExistsError, UsageError
+from prefdata.records.ids import content_id
+
+
+def state_folder(out: Path) -> Path:
+    """Where unfinished work for ``out`` is kept."""
+    return out.with_name(out.name + ".state")
+
+
+def check_output(out: Path, overwrite: bool) -> None:
+    """Raise OutputExistsError where finished work stands at ``out``, and InputError where no file can be put there."""
+    if not out.parent.is_dir():
+        raise InputError(f"the folder {out.parent} for the output does not exist", f"mkdir -p {out.parent}")
+    if out.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{out} is finished work and is not overwritten", "choose another -o, or pass --overwrite"
+        )
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears at ``path`` with all its bytes, flushed to disk, or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """``document`` as indented JSON at ``path``, atomically."""
+    with atomic_file(path) as file:
+        file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+class State:
+    """The state folder of one output, held by one process at a time.
+
+    Raises UsageError when another process holds it, or when it was begun with other settings.
+    """
+
+    def __init__(self, out: Path, settings: Mapping[str, Any], *, restart: bool = False) -> None:
+        self.out = out
+        self.folder = state_folder(out)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock: int | None = self._take_lock()
+        path = self.folder / "settings.json"
+        wanted = {"fingerprint": content_id(settings), "settings": dict(settings)}
+        self.resumed = False
+        if path.exists() and not restart:
+            try:
+                begun = orjson.loads(path.read_bytes())
+            except orjson.JSONDecodeError:
+                begun = {}
+            if begun.get("fingerprint") != wanted["fingerprint"]:
+                raise UsageError(
+                    f"{self.folder} holds unfinished work begun with other settings ({_difference(begun, wanted)})",
+                    f"run that command again to finish it, choose another -o, or delete {self.folder} to start anew",
+                )
+            self.resumed = True
+        else:
+            write_json(path, wanted)
+
+    def path(self, name: str) -> Path:
+        """A path inside the state folder."""
+        return self.folder / name
+
+    def finish(self) -> None:
+        """Remove the state folder: the work in it is finished and stands at ``out``."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let go of the state folder and leave it for the next run."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> State:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take_lock(self) -> int:
+        handle = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise UsageError(
+                f"another prefdata process is at work on {self.out}", "wait for it, or choose another -o"
+            ) from None
+        return handle
+
+
+def replace_folder(built: Path, out: Path) -> None:
+    """Move the folder ``built`` to ``out``; an old ``out`` is put aside first and removed last.
+
+    Killed between the two moves, the old folder lies beside ``built`` and the next run moves the new one again.
+    """
+    aside = built.with_name(built.name + ".old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if out.exists():
+        out.rename(aside)
+    built.rename(out)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _difference(begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    old, new = begun.get("settings", {}), wanted["settings"]
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    return (
+        ", ".join(f"{name}: {_short(old.get(name))} then, {_short(new.get(name))} now" for name in names[:3])
+        or "unreadable settings"
+    )
+
+
+def _short(value: Any) -> str:
+    text = orjson.dumps(value, default=str).decode()
+    return text if len(text) <= 60 else text[:57] + "..."
