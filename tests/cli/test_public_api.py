@@ -1,0 +1,63 @@
+"""The public boundary: what is listed is what is there, and importing it costs next to nothing."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+import prefdata
+from prefdata.cli.main import COMMANDS, cli
+
+HEAVY = ["torch", "transformers", "trl", "peft", "datasets", "openai", "pyarrow", "pandas", "numpy", "aiohttp"]
+
+
+def imported_after(code: str) -> set[str]:
+    """Which heavy packages a fresh interpreter holds after running ``code``."""
+    probe = f"{code}\nimport sys, json; print(json.dumps([n for n in {HEAVY!r} if n in sys.modules]))"
+    finished = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return set(json.loads(finished.stdout.splitlines()[-1]))
+
+
+def test_every_listed_name_exists_and_every_function_is_the_one_of_its_command() -> None:
+    for name in prefdata.__all__:
+        assert getattr(prefdata, name) is not None
+    for name in ("agree", "collect", "convert", "judge", "pair", "validate"):
+        function = getattr(prefdata, name)
+        assert inspect.isfunction(function), name
+        assert function.__name__ == name
+        assert function.__doc__
+        assert name in COMMANDS
+
+
+def test_functions_are_not_shadowed_by_modules_after_use() -> None:
+    for _ in range(2):
+        assert inspect.isfunction(prefdata.validate)
+        assert inspect.isfunction(prefdata.judge)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = prefdata.nothing
+
+
+def test_importing_prefdata_loads_nothing_heavy() -> None:
+    assert imported_after("import prefdata") == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train"], ["train", "dpo", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    run = f"from prefdata.cli.main import main\ntry: main({arguments!r})"
+    assert imported_after(f"{run}\nexcept SystemExit as stop: assert stop.code == 0, stop.code") == set()
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_in_the_list_explains_itself(name: str) -> None:
+    command = cli.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", "argument"), f"{name}: {parameter.name} has no help"
