@@ -7,10 +7,13 @@ lists of messages. The folder is in the layout that ``datasets.load_from_disk`` 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
@@ -28,12 +31,14 @@ MESSAGE = pa.struct(
     ]
 )
 SIDES = ("prompt", "chosen", "rejected")
+MESSAGES = pa.list_(MESSAGE)
 ROWS_PER_BATCH = 4096
+BYTES_PER_BATCH = 16 << 20
 
 
 def schema(form: Form) -> pa.Schema:
     """The Arrow schema of a dataset of one form."""
-    side = pa.string() if form == "text" else pa.list_(MESSAGE)
+    side = pa.string() if form == "text" else MESSAGES
     return pa.schema(
         [
             ("id", pa.string()),
@@ -50,7 +55,11 @@ def schema(form: Form) -> pa.Schema:
 
 
 class ShardWriter:
-    """Appends rows to one Arrow IPC stream file; memory holds at most ``ROWS_PER_BATCH`` rows."""
+    """Appends rows to one Arrow IPC stream file; memory holds about ``ROWS_PER_BATCH`` rows or ``BYTES_PER_BATCH``.
+
+    Rows come one at a time (``append``) or as columns of some hundred rows (``append_columns``), which is several times
+    faster: small batches stay in the processor's cache, and are joined to larger ones before they are written.
+    """
 
     def __init__(self, path: Path, form: Form) -> None:
         self.path = path
@@ -58,6 +67,8 @@ class ShardWriter:
         self.schema = schema(form)
         self.rows = 0
         self._columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
+        self._held: list[pa.RecordBatch] = []
+        self._held_rows = self._held_bytes = 0
         self._writer = pa.ipc.new_stream(str(path), self.schema)
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -78,25 +89,55 @@ class ShardWriter:
         if len(columns["id"]) >= ROWS_PER_BATCH:
             self.flush()
 
+    def append_columns(self, rows: int, columns: Mapping[str, Sequence[Any] | str | None]) -> None:
+        """Add ``rows`` rows given by column, tools and metadata as JSON text.
+
+        A column that is ``None`` or left out is null throughout (empty, for judgment_ids); one that is a string is the same
+        throughout.
+        """
+        if self._columns["id"]:
+            self.flush()
+        if rows:
+            arrays = [self._array(field, rows, columns.get(field.name)) for field in self.schema]
+            self._hold(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
+            self.rows += rows
+
     def flush(self) -> None:
         """Write the rows held in memory as one record batch."""
-        columns = self._columns
-        if not columns["id"]:
-            return
-        arrays = [
-            messages_array(columns[name])
-            if name in SIDES and self.form == "chat"
-            else pa.array(columns[name], self.schema.field(name).type)
-            for name in self.schema.names
-        ]
-        self._writer.write_batch(pa.record_batch(arrays, schema=self.schema))
-        for values in columns.values():
-            values.clear()
+        rows = len(self._columns["id"])
+        if rows:
+            self._held.append(
+                pa.RecordBatch.from_arrays(
+                    [self._array(field, rows, self._columns[field.name]) for field in self.schema], schema=self.schema
+                )
+            )
+            for values in self._columns.values():
+                values.clear()
+        if self._held:
+            joined = pa.Table.from_batches(self._held).combine_chunks() if len(self._held) > 1 else None
+            for batch in joined.to_batches() if joined is not None else self._held:
+                self._writer.write_batch(batch)
+            self._held.clear()
+            self._held_rows = self._held_bytes = 0
 
     def close(self) -> None:
         """Flush and finish the stream."""
         self.flush()
         self._writer.close()
+
+    def _array(self, field: pa.Field, rows: int, values: Sequence[Any] | str | None) -> pa.Array:
+        if values is None:
+            return pa.array([[]] * rows, field.type) if field.name == "judgment_ids" else pa.nulls(rows, field.type)
+        if isinstance(values, str):
+            return pa.repeat(pa.scalar(values, field.type), rows)
+        return messages_array(values) if field.type == MESSAGES else pa.array(values, field.type)
+
+    def _hold(self, batch: pa.RecordBatch) -> None:
+        self._held.append(batch)
+        self._held_rows += batch.num_rows
+        self._held_bytes += batch.nbytes
+        if self._held_rows >= ROWS_PER_BATCH or self._held_bytes >= BYTES_PER_BATCH:
+            self.flush()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -109,32 +150,23 @@ class ShardWriter:
 
 def messages_array(conversations: Sequence[Sequence[Mapping[str, Any]]]) -> pa.ListArray:
     """Conversations as one list<message> array, built from flat columns."""
-    offsets = [0]
-    roles: list[str] = []
-    contents: list[str | None] = []
-    calls: list[list[dict[str, Any]] | None] = []
-    call_ids: list[str | None] = []
-    names: list[str | None] = []
-    for messages in conversations:
-        for message in messages:
-            roles.append(message["role"])
-            contents.append(message.get("content"))
-            tool_calls = message.get("tool_calls")
-            calls.append([_stored_call(call) for call in tool_calls] if tool_calls else None)
-            call_ids.append(message.get("tool_call_id"))
-            names.append(message.get("name"))
-        offsets.append(len(roles))
-    flat = pa.StructArray.from_arrays(
-        [
-            pa.array(roles, pa.string()),
-            pa.array(contents, pa.string()),
-            pa.array(calls, pa.list_(TOOL_CALL)),
-            pa.array(call_ids, pa.string()),
-            pa.array(names, pa.string()),
-        ],
-        fields=list(MESSAGE),
-    )
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
+    flat = list(chain.from_iterable(conversations))
+    offsets = np.zeros(len(conversations) + 1, dtype=np.int32)
+    np.cumsum(np.fromiter(map(len, conversations), np.int32, len(conversations)), out=offsets[1:])
+    roles = pa.array(list(map(itemgetter("role"), flat)), pa.string())
+    if set(map(len, flat)) <= {2} and all("content" in message for message in flat):
+        columns = [pa.array(list(map(itemgetter("content"), flat)), pa.string())]
+        columns += [pa.nulls(len(flat), kind) for kind in (pa.list_(TOOL_CALL), pa.string(), pa.string())]
+    else:
+        calls = [message.get("tool_calls") for message in flat]
+        columns = [
+            pa.array([message.get("content") for message in flat], pa.string()),
+            pa.array([[_stored_call(item) for item in call] if call else None for call in calls], pa.list_(TOOL_CALL)),
+            pa.array([message.get("tool_call_id") for message in flat], pa.string()),
+            pa.array([message.get("name") for message in flat], pa.string()),
+        ]
+    messages = pa.StructArray.from_arrays([roles, *columns], fields=list(MESSAGE))
+    return pa.ListArray.from_arrays(pa.array(offsets), messages)
 
 
 def _stored_call(call: Mapping[str, Any]) -> dict[str, Any]:

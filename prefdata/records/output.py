@@ -2,15 +2,17 @@
 
 ``OUT.state/`` stands beside OUT while work is unfinished. It is safe to delete: what is lost is then the work in it.
 Its ``settings.json`` holds a fingerprint of the inputs and settings, so that unfinished work is continued only by the
-command that began it.
+command that began it. Work that is addressed by its content (a ledger of calls) has no such fingerprint: any run may
+use it, and it outlives the run.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +21,8 @@ import orjson
 
 from prefdata.errors import InputError, OutputExistsError, UsageError
 from prefdata.records.ids import content_id
+
+LOCK = "lock"
 
 
 def state_folder(out: Path) -> Path:
@@ -50,6 +54,20 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
+def move_into_place(built: Path, out: Path) -> None:
+    """Move the finished file ``built`` to ``out``, whole or not at all, over to another file system if need be."""
+    with built.open("rb") as file:
+        os.fsync(file.fileno())
+    try:
+        built.replace(out)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with built.open("rb") as file, atomic_file(out) as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
+        built.unlink()
+
+
 def write_json(path: Path, document: Any) -> None:
     """``document`` as indented JSON at ``path``, atomically."""
     with atomic_file(path) as file:
@@ -59,17 +77,20 @@ def write_json(path: Path, document: Any) -> None:
 class State:
     """The state folder of one output, held by one process at a time.
 
-    Raises UsageError when another process holds it, or when it was begun with other settings.
+    Raises UsageError when another process holds it, or when it was begun with other settings; ``None`` for settings
+    says that what it holds may be used under any.
     """
 
-    def __init__(self, out: Path, settings: Mapping[str, Any], *, restart: bool = False) -> None:
+    def __init__(self, out: Path, settings: Mapping[str, Any] | None, *, restart: bool = False) -> None:
         self.out = out
         self.folder = state_folder(out)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock: int | None = self._take_lock()
+        self.resumed = False
+        if settings is None:
+            return
         path = self.folder / "settings.json"
         wanted = {"fingerprint": content_id(settings), "settings": dict(settings)}
-        self.resumed = False
         if path.exists() and not restart:
             try:
                 begun = orjson.loads(path.read_bytes())
@@ -88,10 +109,16 @@ class State:
         """A path inside the state folder."""
         return self.folder / name
 
-    def finish(self) -> None:
-        """Remove the state folder: the work in it is finished and stands at ``out``."""
+    def finish(self, keep: Collection[str] = ()) -> None:
+        """Remove the state folder, or all in it but ``keep``: the work in it is finished and stands at ``out``."""
+        if not keep:
+            self.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        for path in self.folder.iterdir():
+            if path.name not in keep and path.name != LOCK:
+                path.unlink()
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def close(self) -> None:
         """Let go of the state folder and leave it for the next run."""
@@ -106,7 +133,7 @@ class State:
         self.close()
 
     def _take_lock(self) -> int:
-        handle = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR)
+        handle = os.open(self.folder / LOCK, os.O_CREAT | os.O_RDWR)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

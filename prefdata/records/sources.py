@@ -60,7 +60,7 @@ class Source:
         except (OSError, ValueError, ImportError) as error:
             raise InputError(f"{self.name}: {error}", "check the path or URL") from None
         if self.name.endswith(".gz"):
-            return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
+            return cast(IO[bytes], _Gzip(raw))
         if self.name.endswith(".zst"):
             reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True)
             return cast(IO[bytes], io.BufferedReader(cast(Any, reader), buffer_size=1 << 20))
@@ -79,10 +79,14 @@ class Source:
                     f"{self.name}: the compressed data is damaged ({error})", "compress the file again"
                 ) from None
 
+    def raw(self) -> IO[bytes]:
+        """The bytes as they lie on disk, compressed or not."""
+        return _open_raw(self.name)
+
     def sha256(self) -> str:
         """SHA-256 of the file as it lies on disk (compressed or not), as 64 hexadecimal digits."""
         digest = hashlib.sha256()
-        with _open_raw(self.name) as file:
+        with self.raw() as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
         return digest.hexdigest()
@@ -118,6 +122,18 @@ def spool(source: Source, path: Path) -> Source:
     with source.open() as read, path.open("wb") as write:
         shutil.copyfileobj(read, write, 1 << 20)
     return Source(str(path))
+
+
+class _Gzip(gzip.GzipFile):
+    """Gzip data that closes the file below it, which GzipFile leaves open."""
+
+    def __init__(self, below: IO[bytes]) -> None:
+        super().__init__(fileobj=below)
+        self._below = below
+
+    def close(self) -> None:
+        super().close()
+        self._below.close()
 
 
 def _open_raw(name: str) -> IO[bytes]:

@@ -1,0 +1,128 @@
+"""``prefdata agree``: agreement, consistency and bias of judges and people."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import click
+
+from prefdata.cli import common
+from prefdata.cli.output import print_json, say
+from prefdata.pairing.agree import agree
+from prefdata.pairing.agreement import Accuracy, Agreement
+from prefdata.stats import Estimate, Rate
+
+BIAS = ("orders agree", "first shown wins", "longer wins", "ties", "both bad", "abstained", "unreadable", "failed")
+
+
+@click.command("agree", short_help="Measure agreement, consistency and bias of judgments.")
+@click.argument("judgments", nargs=-1, required=True)
+@click.option("--gold", metavar="FILE", multiple=True, help="Judgments that are right, a person's for example.")
+@click.option(
+    "--responses",
+    metavar="FILE",
+    multiple=True,
+    help="The responses judged, for 'longest wins' and preference for length.",
+)
+@common.seed
+@common.output_format
+@common.quiet
+@common.config
+def command(
+    judgments: tuple[str, ...],
+    gold: tuple[str, ...],
+    responses: tuple[str, ...],
+    seed: int,
+    format_: str,
+    quiet: bool,
+) -> int:
+    """Measure how the judges and people of JUDGMENTS agree: with gold, with each other, and with themselves.
+
+    Intervals are at 95%: Wilson's for rates, bootstrap for means and kappa. Exit code 1 says that lines could not be
+    read or judgments belong to no response.
+    """
+    found = agree(judgments, gold or None, responses or None, seed=seed)
+    if format_ == "json":
+        print_json(dataclasses.asdict(found))
+    else:
+        for block in blocks(found):
+            click.echo(block + "\n")
+    for reason, number in found.unused.items():
+        say(f"{number} judgments not used: {reason}", quiet=quiet)
+    if found.invalid_lines:
+        click.echo(f"{found.invalid_lines} lines hold no record", err=True)
+    return 0 if found.ok else 1
+
+
+def blocks(found: Agreement) -> list[str]:
+    """The report as tables of plain text."""
+    tables = []
+    against = [(report.judge, report.accuracy) for report in found.judges if report.accuracy is not None]
+    if against:
+        rows = [*against, *((f"({baseline.name})", baseline.accuracy) for baseline in found.baselines)]
+        undecided = f", {found.gold_undecided} more without a winner" if found.gold_undecided else ""
+        tables.append(
+            f"Right, against gold on {found.gold_couples} couples{undecided}: % (95% interval)\n"
+            + table(
+                ["", "order 0", "order 1", "mean", "both right", "orders agree", "decided", "right if decided"],
+                [[name, *accuracy_cells(accuracy)] for name, accuracy in rows],
+            )
+        )
+    tables.append(
+        "Consistency and bias: % (95% interval)\n"
+        + table(
+            ["", "judgments", "couples", *BIAS],
+            [
+                [report.judge, str(report.judgments), str(report.couples)]
+                + [percent(report.orders_agree), percent(report.first_shown)]
+                + [percent(report.longer) if report.longer else "-", percent(report.ties)]
+                + [short(rate) for rate in (report.both_bad, report.abstained, report.unreadable, report.failed)]
+                for report in found.judges
+            ],
+        )
+    )
+    if found.between:
+        tables.append(
+            "Between judges: Cohen's kappa (95% interval)\n"
+            + table(
+                ["", "", "couples", "same %", "kappa"],
+                [[*one.judges, str(one.couples), percent(one.same), kappa(one.kappa)] for one in found.between],
+            )
+        )
+    return tables
+
+
+def accuracy_cells(accuracy: Accuracy) -> list[str]:
+    """One row of the table against gold."""
+    rates = [accuracy.both_right, accuracy.orders_agree, accuracy.decided, accuracy.right_if_decided]
+    return [percent(accuracy.order_0), percent(accuracy.order_1), percent(accuracy.mean), *map(percent, rates)]
+
+
+def percent(found: Rate | Estimate) -> str:
+    """``94.5 (89.9-97.1)``, or ``-`` where undefined."""
+    if found.value is None or found.low is None or found.high is None:
+        return "-"
+    return f"{100 * found.value:.1f} ({100 * found.low:.1f}-{100 * found.high:.1f})"
+
+
+def short(found: Rate) -> str:
+    """A rate that is mostly 0, without its interval."""
+    return "-" if found.value is None else f"{100 * found.value:.1f}"
+
+
+def kappa(found: Estimate) -> str:
+    """``.852 (.821-.881)``, or ``undefined``."""
+    if found.value is None or found.low is None or found.high is None:
+        return "undefined"
+    return f"{found.value:.3f} ({found.low:.3f}-{found.high:.3f})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns side by side, as wide as their widest cell; columns that hold '-' in every row are left out."""
+    kept = [n for n in range(len(head)) if any(row[n] != "-" for row in rows)]
+    lines = [[line[n] for n in kept] for line in (head, *rows)]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(kept))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

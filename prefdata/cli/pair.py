@@ -1,0 +1,89 @@
+"""``prefdata pair``: judgments of any judges and people to pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from prefdata.cli import common
+from prefdata.cli.output import print_json, say
+from prefdata.pairing.pair import PairResult, pair
+from prefdata.pairing.pairs import STRATEGIES, Strategy
+
+
+@click.command("pair", short_help="Build pairs from judgments of any judges and people.")
+@click.argument("responses")
+@click.argument("judgments", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where the pairs go (JSONL).")
+@click.option(
+    "--dropped",
+    type=click.Path(path_type=Path),
+    help="Where response sets without a pair go, each with its reason. [default: beside the output]",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="best-worst",
+    show_default=True,
+    help="Which responses of a ranked set become pairs.",
+)
+@click.option("--min-margin", type=float, default=0.0, show_default=True, help="Make no pair with a smaller margin.")
+@common.seed
+@common.limit
+@common.overwrite
+@common.output_format
+@common.quiet
+@common.config
+def command(
+    responses: str,
+    judgments: tuple[str, ...],
+    output: Path,
+    dropped: Path | None,
+    strategy: Strategy,
+    min_margin: float,
+    seed: int,
+    limit: int | None,
+    overwrite: bool,
+    format_: str,
+    quiet: bool,
+) -> int:
+    """Build pairs from RESPONSES and the JUDGMENTS of any judges and people.
+
+    Orders are combined for each judge, judges by majority; ties and verdicts that depend on the order never become
+    pairs. Exit code 1 says that lines could not be read or judgments belong to no response.
+    """
+    result = pair(
+        responses,
+        judgments,
+        output=output,
+        dropped=dropped,
+        strategy=strategy,
+        min_margin=min_margin,
+        seed=seed,
+        overwrite=overwrite,
+        limit=limit,
+    )
+    if format_ == "json":
+        print_json({**result.counts.record(), "output": str(output), "dropped_output": str(result.dropped_output)})
+    else:
+        _print(result, quiet)
+    return 0 if result.ok else 1
+
+
+def _print(result: PairResult, quiet: bool) -> None:
+    counts = result.counts
+    click.echo(
+        f"{counts.pairs} pairs from {counts.paired} of {counts.response_sets} response sets: {result.output}", err=True
+    )
+    if counts.dropped:
+        click.echo(f"no pair from {sum(counts.dropped.values())}: {result.dropped_output}", err=True)
+        for reason, number in counts.dropped.most_common():
+            click.echo(f"  {number:>8}  {reason}", err=True)
+    say(f"{counts.used} of {counts.judgments} judgments used", quiet=quiet)
+    for reason, number in counts.unused.most_common():
+        say(f"  {number:>8}  {reason}", quiet=quiet)
+    if counts.invalid_lines:
+        click.echo(
+            f"{counts.invalid_lines} lines hold no record (reason invalid-line in {result.dropped_output})", err=True
+        )

@@ -1,0 +1,191 @@
+"""``prefdata pair``: responses and judgments of any judges and people to pairs.
+
+Response sets stream; judgments wait in an index on disk. Every line of every input is accounted for: it is part of a
+pair, or it stands in the dropped file with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from prefdata.errors import UsageError
+from prefdata.pairing.index import JudgmentIndex, Placed
+from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, dropped_record, pairs_of
+from prefdata.pairing.votes import distinct
+from prefdata.records.codec import pair_from, pair_record, response_set_from
+from prefdata.records.publishing import beside
+from prefdata.records.rows import Row, invalid_record, nothing_to_do, read_rows
+from prefdata.records.sinks import MAIN, Sinks, sinks
+from prefdata.records.sources import Source, sources
+from prefdata.types import Judgment, PreferencePair, ResponseSet
+
+DROPPED = "dropped"
+
+Paths = str | Path | Sequence[str | Path]
+
+
+@dataclass(slots=True)
+class PairCounts:
+    """What became of the inputs: ``response_sets == paired + sum(dropped)`` and ``judgments == used + sum(unused)``."""
+
+    response_sets: int = 0
+    paired: int = 0
+    """Response sets that gave at least one pair."""
+    pairs: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Response sets without a pair, by reason."""
+    judgments: int = 0
+    """Lines that hold a judgment."""
+    used: int = 0
+    unused: Counter[str] = field(default_factory=Counter)
+    """Judgments that bear on nothing, by reason: unknown-response-set, unknown-response, duplicate-judgment."""
+    invalid_lines: int = 0
+    """Lines of any input that hold no record, or one whose id stood on a line before."""
+
+    def record(self) -> dict[str, Any]:
+        """The counts as a JSON document."""
+        return {
+            name.name: dict(value) if isinstance(value := getattr(self, name.name), Counter) else value
+            for name in fields(self)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PairResult:
+    """What ``pair`` did; ``pairs`` and ``dropped`` are held in memory only where no output was asked for."""
+
+    counts: PairCounts
+    output: Path | None = None
+    dropped_output: Path | None = None
+    pairs: tuple[PreferencePair, ...] = ()
+    dropped: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every line could be read and every judgment belongs to a response that is there."""
+        unknown = {"unknown-response-set", "unknown-response"} & set(self.counts.unused)
+        return not self.counts.invalid_lines and not unknown
+
+
+def pair(
+    responses: Paths,
+    judgments: Paths,
+    *,
+    output: str | Path | None = None,
+    dropped: str | Path | None = None,
+    strategy: Strategy = "best-worst",
+    min_margin: float = 0.0,
+    seed: int = 0,
+    overwrite: bool = False,
+    limit: int | None = None,
+) -> PairResult:
+    """Write the pairs of ``responses`` to ``output``, and what gave none to ``dropped`` (default: beside ``output``).
+
+    Without ``output`` both are returned. ``limit`` takes only the first lines of ``responses``. Given the judgments
+    and settings of ``prefdata judge``, the pairs are those that it wrote. Raises UsageError, InputError and
+    OutputExistsError.
+    """
+    settings = PairingSettings(strategy, min_margin, seed)
+    given = path_names(responses)
+    inputs = sources([*given, *path_names(judgments)])
+    taken = len(sources(given))
+    response_files, judgment_files = inputs[:taken], inputs[taken:]
+    out = Path(output) if output is not None else None
+    companions = {DROPPED: Path(dropped) if dropped is not None else beside(out, DROPPED)} if out is not None else {}
+    if out is None and dropped is not None:
+        raise UsageError("a dropped file needs an output beside it", "pass -o PAIRS.jsonl too")
+
+    counts = PairCounts()
+    with (
+        sinks(out, companions, inputs, overwrite=overwrite) as into,
+        JudgmentIndex(into.scratch("judgments.sqlite")) as index,
+    ):
+        for row in index.load(judgment_files):
+            counts.invalid_lines += 1
+            into.write(DROPPED, invalid_record(row))
+        for response_set in _response_sets(response_files, index, counts, into, limit):
+            own = _usable(response_set, index.of(response_set.id), counts, into)
+            made, gone = pairs_of(response_set, own, settings)
+            _count(counts, made, gone)
+            for one in made:
+                into.write(MAIN, pair_record(one))
+            for nothing in gone:
+                into.write(DROPPED, dropped_record(nothing))
+        _leftovers(index, counts, into, limit is not None)
+    return PairResult(
+        counts,
+        out,
+        companions.get(DROPPED),
+        tuple(map(pair_from, into.held.get(MAIN, ()))),
+        tuple(into.held.get(DROPPED, ())),
+    )
+
+
+def _response_sets(
+    files: Sequence[Source],
+    index: JudgmentIndex,
+    counts: PairCounts,
+    into: Sinks,
+    limit: int | None,
+) -> Iterator[ResponseSet]:
+    """The response sets, each once; raises InputError where there is none."""
+    first: Row[ResponseSet] | None = None
+    for row in read_rows(files, "response_set", response_set_from, limit=limit, identify=lambda found: found.id):
+        first = first or row
+        if row.noun is None:
+            counts.invalid_lines += 1
+            into.write(DROPPED, invalid_record(row))
+        else:
+            counts.response_sets += 1
+            index.claim(row.noun.id)
+            yield row.noun
+    if not counts.response_sets:
+        raise nothing_to_do(" ".join(file.name for file in files), "response set", first)
+
+
+def _usable(response_set: ResponseSet, found: Sequence[Placed], counts: PairCounts, into: Sinks) -> list[Judgment]:
+    """The judgments that name only responses of the set; the others are listed."""
+    known = {response.id for response in response_set.responses}
+    own: list[Judgment] = []
+    for placed in found:
+        judgment = placed.judgment
+        counts.judgments += 1
+        if unknown := [id for id in judgment.shown if id not in known]:
+            counts.unused["unknown-response"] += 1
+            detail = f"response set {response_set.id} has no response {unknown[0]}"
+            into.write(DROPPED, _listed(placed, "unknown-response", detail))
+        else:
+            own.append(judgment)
+    single = distinct(own)
+    counts.used += len(single)
+    if repeated := len(own) - len(single):
+        counts.unused["duplicate-judgment"] += repeated
+    return single
+
+
+def _leftovers(index: JudgmentIndex, counts: PairCounts, into: Sinks, limited: bool) -> None:
+    """Judgments of response sets that were not there; with a limit they may stand beyond it, and are only counted."""
+    for placed in index.unclaimed():
+        counts.judgments += 1
+        counts.unused["beyond-limit" if limited else "unknown-response-set"] += 1
+        if not limited:
+            detail = f"there is no response set {placed.judgment.response_set_id}"
+            into.write(DROPPED, _listed(placed, "unknown-response-set", detail))
+
+
+def _listed(placed: Placed, reason: str, detail: str) -> dict[str, Any]:
+    return {**invalid_record(Row(placed.file, placed.line, placed.raw, None, detail)), "reason": reason}
+
+
+def _count(counts: PairCounts, made: Sequence[PreferencePair], gone: Sequence[Dropped]) -> None:
+    counts.pairs += len(made)
+    counts.paired += bool(made)
+    counts.dropped.update(nothing.reason for nothing in gone)
+
+
+def path_names(paths: Paths) -> list[str]:
+    return [str(paths)] if isinstance(paths, (str, Path)) else [str(path) for path in paths]

@@ -1,0 +1,227 @@
+"""From one response set and its judgments to preference pairs, or to the one reason why there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import xxhash
+
+from prefdata.errors import UsageError
+from prefdata.pairing.ranking import tiers, win_rates
+from prefdata.pairing.votes import TELLING, Comparison, Couple, comparisons
+from prefdata.records.codec import conversation, pair_id, pair_record
+from prefdata.types import Content, Judgment, PreferencePair, ResponseSet
+
+Strategy = Literal["best-worst", "best-random", "adjacent", "all"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+
+Choice = tuple[str, str]
+"""Response ids: chosen, rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairingSettings:
+    """How tiers become pairs; raises UsageError for settings that cannot be meant."""
+
+    strategy: Strategy = "best-worst"
+    """best-worst: one pair. best-random: one pair, the rejected drawn below the best tier. adjacent: of neighbouring
+    tiers. all: of any two tiers."""
+    min_margin: float = 0.0
+    """A pair whose margin is smaller is not made."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise UsageError(f"there is no strategy {self.strategy!r}", f"choose one of {', '.join(STRATEGIES)}")
+        if not math.isfinite(self.min_margin):
+            raise UsageError(f"the least margin must be a finite number, not {self.min_margin}", "for example 0.5")
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A response set that gave no pair, and the most telling reason."""
+
+    response_set_id: str
+    reason: str
+    detail: str | None = None
+    response_ids: tuple[str, ...] = ()
+    judgment_ids: tuple[str, ...] = ()
+
+
+def dropped_record(dropped: Dropped) -> dict[str, Any]:
+    """A line of the dropped file, without absent keys."""
+    record = dataclasses.asdict(dropped)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items() if value}
+
+
+def pairs_of(
+    response_set: ResponseSet,
+    judgments: Sequence[Judgment],
+    settings: PairingSettings,
+    failures: Sequence[str] = (),
+) -> tuple[list[PreferencePair], list[Dropped]]:
+    """The pairs of one response set, or exactly one Dropped; the order of judgments and of responses does not count.
+
+    ``failures`` are the reasons of calls that gave no judgment. A judge that wants ``prefdata pair`` to come to the
+    same pairs later also writes such a call as a judgment without ranking, flagged ``call_failed``. Every pair rests on
+    a direct comparison with a winner. Raises ValueError for a judgment of another response set.
+    """
+    for judgment in judgments:
+        if judgment.response_set_id != response_set.id:
+            raise ValueError(f"judgment {judgment.id} is of response set {judgment.response_set_id}")
+    contents = _contents(response_set)
+    judgment_ids = tuple(sorted({judgment.id for judgment in judgments}))
+
+    def dropped(reason: str, detail: str | None = None) -> tuple[list[PreferencePair], list[Dropped]]:
+        return [], [Dropped(response_set.id, reason, detail, tuple(contents), judgment_ids)]
+
+    if len(contents) < 2:
+        lost = len(response_set.failures)
+        return dropped("fewer-than-two-responses", f"{lost} calls gave no response" if lost else None)
+    aliases = _aliases(contents)
+    distinct = sorted(set(aliases.values()))
+    if len(distinct) < 2:
+        return dropped("identical-responses")
+    if not judgments:
+        return dropped("call-failed", _joined(failures)) if failures else dropped("no-judgment")
+
+    compared = comparisons(judgments, aliases, call_failed=bool(failures))
+    ranked = tiers(distinct, compared)
+    choices = list(_choices(ranked, settings.strategy))
+    margins = _margins(choices, distinct, compared)
+    if not margins:
+        couples = [_couple(choice) for choice in choices] or _couples(distinct)
+        reason, detail = _most_telling([compared.get(couple) for couple in couples])
+        return dropped(reason, detail or (_joined(failures) if reason == "call-failed" else None))
+    wide = {choice: margin for choice, margin in margins.items() if margin >= settings.min_margin}
+    if not wide:
+        return dropped("margin-below-minimum", f"{max(margins.values()):g} is less than {settings.min_margin:g}")
+    return [
+        _pair(response_set, contents, choice, wide[choice], compared[_couple(choice)].judgment_ids)
+        for choice in _selected(wide, settings, response_set.id)
+    ], []
+
+
+def _contents(response_set: ResponseSet) -> dict[str, Content]:
+    """The content of each response by id: all text, or all messages where the prompt or any response is messages."""
+    contents = {response.id: response.content for response in response_set.responses}
+    if all(isinstance(content, str) for content in (response_set.prompt.content, *contents.values())):
+        return contents
+    return {id: conversation(content, "assistant") for id, content in contents.items()}
+
+
+def _aliases(contents: Mapping[str, Content]) -> dict[str, str]:
+    """For each response the least id of those with the same content."""
+    groups: list[tuple[Content, list[str]]] = []
+    for id, content in contents.items():
+        for known, ids in groups:
+            if known == content:
+                ids.append(id)
+                break
+        else:
+            groups.append((content, [id]))
+    return {id: min(ids) for _, ids in groups for id in ids}
+
+
+def _choices(ranked: Sequence[Sequence[str]], strategy: Strategy) -> Iterable[Choice]:
+    """Which (chosen, rejected) the strategy may take from the tiers."""
+    for upper, better in enumerate(ranked):
+        for lower in range(upper + 1, len(ranked)):
+            wanted = {
+                "best-worst": upper == 0 and lower == len(ranked) - 1,
+                "best-random": upper == 0,
+                "adjacent": lower == upper + 1,
+                "all": True,
+            }[strategy]
+            if wanted:
+                yield from ((chosen, rejected) for chosen in better for rejected in ranked[lower])
+
+
+def _margins(
+    choices: Sequence[Choice], ids: Sequence[str], compared: Mapping[Couple, Comparison]
+) -> dict[Choice, float]:
+    """The margin of each choice that its direct comparison confirms: difference of scores, else of win rates."""
+    rates = win_rates(ids, compared)
+    margins: dict[Choice, float] = {}
+    for chosen, rejected in choices:
+        comparison = compared.get(_couple((chosen, rejected)))
+        if comparison is None or comparison.winner != chosen:
+            continue
+        difference = comparison.score_difference
+        if difference is None:
+            margins[chosen, rejected] = rates[chosen] - rates[rejected]
+        else:
+            margins[chosen, rejected] = difference if comparison.ids[0] == chosen else -difference
+    return margins
+
+
+def _selected(margins: Mapping[Choice, float], settings: PairingSettings, set_id: str) -> list[Choice]:
+    """The choices that become pairs; where one of several must be taken the draw depends on ids and seed alone."""
+
+    def draw(choice: Choice) -> int:
+        return xxhash.xxh3_64_intdigest("\0".join((str(settings.seed), set_id, *choice)).encode())
+
+    if settings.strategy == "best-worst":
+        return [min(margins, key=lambda choice: (-margins[choice], draw(choice)))]
+    if settings.strategy == "best-random":
+        return [min(margins, key=draw)]
+    return list(margins)
+
+
+def _most_telling(compared: Sequence[Comparison | None]) -> tuple[str, str | None]:
+    """The reason that a person would want to know of first, among comparisons that gave no pair."""
+    reasons: dict[str, str | None] = {}
+    for comparison in compared:
+        if comparison is None:
+            reasons.setdefault("no-judgment", "the responses were not compared directly")
+        elif comparison.winner is not None:
+            reasons.setdefault("tie", "the verdicts contradict each other in a cycle")
+        else:
+            reasons.setdefault(comparison.reason or "tie", comparison.detail)
+    return next((name, reasons[name]) for name in TELLING if name in reasons)
+
+
+def _pair(
+    response_set: ResponseSet,
+    contents: Mapping[str, Content],
+    choice: Choice,
+    margin: float,
+    judgment_ids: tuple[str, ...],
+) -> PreferencePair:
+    prompt = response_set.prompt
+    by_id = {response.id: response for response in response_set.responses}
+    metadata: dict[str, Any] = {"response_set_id": response_set.id}
+    for side, id in zip(("chosen", "rejected"), choice, strict=True):
+        metadata[f"{side}_response_id"] = id
+        if by_id[id].model is not None:
+            metadata[f"{side}_model"] = by_id[id].model
+    if prompt.metadata:
+        metadata["prompt_metadata"] = dict(prompt.metadata)
+    chosen, rejected = contents[choice[0]], contents[choice[1]]
+    pair = PreferencePair(
+        id="",
+        prompt=prompt.content if isinstance(chosen, str) else conversation(prompt.content, "user"),
+        chosen=chosen,
+        rejected=rejected,
+        tools=prompt.tools,
+        margin=margin,
+        judgment_ids=judgment_ids,
+        metadata=metadata,
+    )
+    return dataclasses.replace(pair, id=pair_id(pair_record(pair)))
+
+
+def _couple(choice: Choice) -> Couple:
+    return choice if choice[0] < choice[1] else (choice[1], choice[0])
+
+
+def _couples(ids: Sequence[str]) -> list[Couple]:
+    return [(a, b) for place, a in enumerate(ids) for b in ids[place + 1 :]]
+
+
+def _joined(reasons: Sequence[str]) -> str | None:
+    return "; ".join(sorted(set(reasons))) or None

@@ -1,0 +1,212 @@
+"""From acts of judging to comparisons: each judge's orders become one vote on two responses, the votes one outcome.
+
+A judge's vote needs every order that was asked for. Where one of them gave no readable verdict there is no vote: a
+verdict seen in one order must not pass for one seen in both (position bias, Zheng et al. 2023, arXiv:2306.05685).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from prefdata.types import Judge, Judgment
+
+Couple = tuple[str, str]
+"""Two response ids, sorted: the unordered pair that a comparison is about."""
+
+Verdict = Literal["first", "second", "tie", "both-bad", "abstained", "unreadable-verdict", "call-failed"]
+"""What one act of judging says of two responses; the last three are no verdict at all."""
+
+TELLING = ("call-failed", "unreadable-verdict", "inconsistent-orders", "both-bad", "abstained", "tie", "no-judgment")
+"""Reasons without a winner, the one that a person would want to know of first at the front."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What all judges together say of two responses."""
+
+    ids: Couple
+    winner: str | None
+    reason: str | None
+    """Why there is no winner; one of ``TELLING``."""
+    detail: str | None
+    votes: tuple[int, int, int]
+    """Judges for ``ids[0]``, for ``ids[1]``, and for neither."""
+    score_difference: float | None
+    """Score of ``ids[0]`` less that of ``ids[1]``: the mean over judges of each judge's mean; None without scores."""
+    judgment_ids: tuple[str, ...]
+
+    def share(self, id: str) -> float:
+        """The share of votes for ``id``, a tie counting half; 0.5 where nobody voted."""
+        first, second, ties = self.votes
+        total = first + second + ties
+        return ((first if id == self.ids[0] else second) + ties / 2) / total if total else 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One judge on two responses: a winner, or a tie and its reason; ``counts`` is False where there is no verdict."""
+
+    winner: str | None
+    reason: str | None
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One judgment's bearing on a couple, by the ids that the judgment itself uses (aliases of the couple's)."""
+
+    judgment: Judgment
+    first: str
+    second: str
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the second of the couple was shown before the first."""
+        shown = self.judgment.shown
+        return shown.index(self.second) < shown.index(self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One judge on one couple: its vote in each order shown (by ``Sighting.swapped``), and both together."""
+
+    judge: Judge
+    orders: Mapping[bool, Vote]
+    vote: Vote
+
+
+def verdict(judgment: Judgment, first: str, second: str) -> Verdict:
+    """What ``judgment`` says of two of the responses that it was shown."""
+    flags = {flag.replace("-", "_") for flag in judgment.flags}
+    if "call_failed" in flags:
+        return "call-failed"
+    if "abstain" in flags or "abstained" in flags:
+        return "abstained"
+    if "both_bad" in flags:
+        return "both-bad"
+    if judgment.ranking is None or "unreadable" in flags:
+        return "unreadable-verdict"
+    place = {id: tier for tier, ids in enumerate(judgment.ranking) for id in ids}
+    if place[first] == place[second]:
+        return "tie"
+    return "first" if place[first] < place[second] else "second"
+
+
+def distinct(judgments: Sequence[Judgment]) -> list[Judgment]:
+    """``judgments`` without exact repetitions (the same file given twice counts once)."""
+    by_id: dict[str, list[Judgment]] = defaultdict(list)
+    for judgment in judgments:
+        if judgment not in by_id[judgment.id]:
+            by_id[judgment.id].append(judgment)
+    return [judgment for same in by_id.values() for judgment in same]
+
+
+def sightings(judgments: Sequence[Judgment], aliases: Mapping[str, str]) -> dict[Couple, list[Sighting]]:
+    """What bears on every couple that some judgment saw, sorted; rankings over N are expanded to their couples.
+
+    ``aliases`` maps each response id to the id that stands for its content, so that verdicts on copies of one response
+    add up; ids that it lacks are passed over.
+    """
+    found: dict[Couple, list[Sighting]] = defaultdict(list)
+    for judgment in distinct(judgments):
+        for one, other in combinations([id for id in judgment.shown if id in aliases], 2):
+            a, b = aliases[one], aliases[other]
+            if a < b:
+                found[a, b].append(Sighting(judgment, one, other))
+            elif b < a:
+                found[b, a].append(Sighting(judgment, other, one))
+    return dict(sorted(found.items()))
+
+
+def views(couple: Couple, seen: Sequence[Sighting], *, call_failed: bool = False) -> list[View]:
+    """What each judge says of a couple.
+
+    ``call_failed`` says that some call of the response set gave no judgment: a language model's comparison that was
+    then seen in one order only is no vote.
+    """
+    verdicts: dict[Judge, dict[bool, list[Verdict]]] = defaultdict(lambda: defaultdict(list))
+    for sighting in seen:
+        said = verdict(sighting.judgment, sighting.first, sighting.second)
+        verdicts[sighting.judgment.judge][sighting.swapped].append(said)
+    made = []
+    for judge, by_order in verdicts.items():
+        orders = {swapped: _order_vote(couple, said) for swapped, said in by_order.items()}
+        incomplete = call_failed and judge.kind == "llm" and len(orders) == 1
+        made.append(View(judge, orders, _together(list(orders.values()), incomplete)))
+    return made
+
+
+def comparisons(
+    judgments: Sequence[Judgment], aliases: Mapping[str, str], *, call_failed: bool = False
+) -> dict[Couple, Comparison]:
+    """Every couple of responses that some judgment saw, with the outcome of all judges together."""
+    return {
+        couple: _compare(couple, seen, views(couple, seen, call_failed=call_failed))
+        for couple, seen in sightings(judgments, aliases).items()
+    }
+
+
+def _compare(couple: Couple, seen: Sequence[Sighting], judges: Sequence[View]) -> Comparison:
+    """The majority of the judges' votes, ties being votes."""
+    counted = [view.vote for view in judges if view.vote.counts]
+    tally = Counter(vote.winner for vote in counted)
+    winner = next((id for id in couple if 2 * tally[id] > len(counted)), None)
+    reason = detail = None
+    if winner is None:
+        reasons = {vote.reason for vote in counted or [view.vote for view in judges]}
+        if all(tally[id] for id in couple):
+            reason, detail = "tie", f"the judges disagree ({tally[couple[0]]} to {tally[couple[1]]})"
+        else:
+            reason = next(name for name in TELLING if name in reasons)
+            if any(tally[id] for id in couple):
+                detail = "no majority of the judges"
+    return Comparison(
+        couple,
+        winner,
+        reason,
+        detail,
+        (tally[couple[0]], tally[couple[1]], tally[None]),
+        _score_difference(seen),
+        tuple(sorted({sighting.judgment.id for sighting in seen})),
+    )
+
+
+def _together(orders: Sequence[Vote], incomplete: bool) -> Vote:
+    """All orders of one judge as one vote; they must agree."""
+    lost = {order.reason for order in orders if not order.counts}
+    if lost:
+        return Vote(None, next(name for name in TELLING if name in lost), counts=False)
+    if incomplete:
+        return Vote(None, "call-failed", counts=False)
+    if len({order.winner for order in orders}) > 1:
+        return Vote(None, "inconsistent-orders", counts=True)
+    return next((order for order in orders if order.reason != "both-bad"), orders[0])
+
+
+def _order_vote(couple: Couple, verdicts: Sequence[Verdict]) -> Vote:
+    """Repeated verdicts in one shown order as one: what more than half of the readable ones say, else a tie."""
+    count = Counter(verdicts)
+    readable = count["first"] + count["second"] + count["tie"] + count["both-bad"]
+    if not readable:
+        return Vote(None, next(name for name in TELLING if count[name]), counts=False)  # type: ignore[index]
+    if 2 * count["first"] > readable:
+        return Vote(couple[0], None, counts=True)
+    if 2 * count["second"] > readable:
+        return Vote(couple[1], None, counts=True)
+    return Vote(None, "both-bad" if 2 * count["both-bad"] > readable else "tie", counts=True)
+
+
+def _score_difference(seen: Sequence[Sighting]) -> float | None:
+    """Mean over judges of the mean difference in score; fsum makes it independent of the order of judgments."""
+    differences: dict[Judge, list[float]] = defaultdict(list)
+    for sighting in seen:
+        scores = sighting.judgment.scores
+        if sighting.first in scores and sighting.second in scores:
+            differences[sighting.judgment.judge].append(scores[sighting.first] - scores[sighting.second])
+    means = [math.fsum(own) / len(own) for own in differences.values()]
+    return math.fsum(means) / len(means) if means else None

@@ -1,0 +1,126 @@
+"""Lines that must hold one record each: read as nouns, or as the reason why a line is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+import xxhash
+
+from prefdata.errors import InputError
+from prefdata.records.sources import Source
+from prefdata.schema import SchemaName, violations
+
+Noun = TypeVar("Noun")
+
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[Noun]):
+    """One line of an input: its noun, or the problem that it has. ``line`` counts from 1."""
+
+    file: str
+    line: int
+    raw: bytes
+    noun: Noun | None
+    problem: str | None
+
+
+def read_rows(
+    inputs: Sequence[Source],
+    schema: SchemaName,
+    decode: Callable[[Mapping[str, Any]], Noun],
+    *,
+    limit: int | None = None,
+    identify: Callable[[Noun], str] | None = None,
+) -> Iterator[Row[Noun]]:
+    """Every line that is not blank, streaming; ``limit`` counts physical lines over all inputs.
+
+    With ``identify``, a second row of the same id has a problem too: what is said of one could not be told from what
+    is said of the other.
+    """
+    seen: dict[bytes, tuple[str, int]] = {}
+    lines = ((source.name, each) for source in inputs for each in source.lines())
+    for count, (file, physical) in enumerate(lines, start=1):
+        if limit is not None and count > limit:
+            return
+        if not physical.raw.strip():
+            continue
+        noun, problem = _decoded(physical.raw.removeprefix(BOM) if physical.byte == 0 else physical.raw, schema, decode)
+        if noun is not None and identify is not None:
+            here = (file, physical.number)
+            first = seen.setdefault(xxhash.xxh3_128_digest(identify(noun).encode()), here)
+            if first != here:
+                noun, problem = None, f"its id is that of {first[0]} line {first[1]}"
+        yield Row(file, physical.number, physical.raw, noun, problem)
+
+
+def invalid_record(row: Row[Any]) -> dict[str, Any]:
+    """A line of a dropped file for a row that holds no record; bytes that are not UTF-8 are written as \\xNN."""
+    return {
+        "reason": "invalid-line",
+        "detail": row.problem,
+        "file": row.file,
+        "line": row.line,
+        "raw": row.raw.decode("utf-8", errors="backslashreplace"),
+    }
+
+
+def line(record: Mapping[str, Any]) -> bytes:
+    """One line of an output."""
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def nothing_to_do(name: str, kind: str, first: Row[Any] | None) -> InputError:
+    """The error for an input without one valid row; ``first`` is its first line that is not blank."""
+    hint = f"it must hold one {kind} a line, as JSON"
+    if first is None:
+        return InputError(f"{name} is empty", hint)
+    return InputError(f"no line of {name} is a {kind} (line {first.line}: {first.problem})", hint)
+
+
+def require_rows(rows: Iterable[Row[Any]], name: str, kind: str) -> None:
+    """Raise InputError where not one of ``rows`` holds a record: the file is then probably another one than meant."""
+    first: Row[Any] | None = None
+    for row in rows:
+        if row.problem is None:
+            return
+        first = first or row
+    raise nothing_to_do(name, kind, first)
+
+
+def count_lines(inputs: Sequence[Source], limit: int | None = None) -> int | None:
+    """How many lines there are to read, for a progress bar; ``None`` where only reading them would tell."""
+    if not all(source.seekable for source in inputs):
+        return None
+    total = 0
+    for source in inputs:
+        with source.open() as file:
+            while chunk := file.read(1 << 20):
+                total += chunk.count(b"\n")
+    return total if limit is None else min(total, limit)
+
+
+def _decoded(
+    raw: bytes, schema: SchemaName, decode: Callable[[Mapping[str, Any]], Noun]
+) -> tuple[Noun | None, str | None]:
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        try:
+            raw.decode("utf-8")
+        except UnicodeDecodeError as encoding:
+            return None, f"not UTF-8 (byte {encoding.start} of the line)"
+        return None, f"not JSON: {error}"
+    if not isinstance(document, dict):
+        return None, "not a JSON object"
+    violation = next(violations(schema, document), None)
+    if violation is not None:
+        return None, f"{violation.pointer or '/'}: {violation.message}"
+    try:
+        return decode(document), None
+    except ValueError as error:
+        return None, str(error)
