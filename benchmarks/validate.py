@@ -1,0 +1,177 @@
+"""Validation against a bare ``orjson.loads`` loop and ``datasets.load_dataset("json")``, in one run on generated files.
+
+    python benchmarks/validate.py --mb 300            # prints ratios; CPU seconds of each process, best of --repeat
+    python benchmarks/validate.py --mb 100 --no-datasets
+
+Ratios travel between machines, absolute figures do not. Three files: pairs of strings, conversations of three to nine
+turns, and both kinds half and half (as messages). One row in a hundred is bad. Each figure is taken in a process of
+its own, whose CPU time includes its start (given apart) and that of its children.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+WORDS = 4000
+BAD = 100
+"""One row in so many is bad."""
+
+
+def generate(path: Path, megabytes: float, kind: str, seed: int = 7) -> None:
+    """Write pairs of mean length 1.9 kB (text), 3.9 kB (chat) or 2.9 kB (both), as ``json.dumps`` writes them."""
+    rng = random.Random(seed)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    vocabulary = ["".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(WORDS)]
+    vocabulary += ["don't", '"so"', "naïve", "1,000", "end.\n\n", "f(x):", "日本"] * 8
+
+    def words(count: int) -> str:
+        return " ".join(rng.choices(vocabulary, k=count))
+
+    written, number = 0, 0
+    with path.open("w", encoding="utf-8") as file:
+        while written < megabytes * 1e6:
+            number += 1
+            chosen, rejected = words(130), words(110)
+            if number % BAD == 0:
+                rejected = chosen if number % (2 * BAD) else ""
+            row: dict[str, object]
+            if kind == "text":
+                row = {"prompt": words(60), "chosen": chosen, "rejected": rejected}
+            else:
+                prompt = []
+                for _ in range(0 if kind == "both" and number % 2 else rng.randint(1, 4)):
+                    prompt += [{"role": "user", "content": words(45)}, {"role": "assistant", "content": words(75)}]
+                prompt.append({"role": "user", "content": words(50)})
+                row = {
+                    "prompt": prompt,
+                    "chosen": [{"role": "assistant", "content": chosen}],
+                    "rejected": [{"role": "assistant", "content": rejected}],
+                }
+            written += file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def bare(path: Path, _out: Path) -> None:
+    """The yardstick: parse every line and keep nothing."""
+    import orjson
+
+    with path.open("rb") as file:
+        for line in file:
+            orjson.loads(line)
+
+
+def validated(path: Path, out: Path, jobs: int = 1) -> None:
+    """All default rules, the Arrow output, hashes, statistics and report."""
+    from prefdata.validation.validate import validate
+
+    result = validate(path, output=out, fail_on="never", jobs=jobs)
+    assert result.ok
+    assert result.counts.quarantined
+
+
+def checked(path: Path, _out: Path) -> None:
+    """All default rules without an output."""
+    from prefdata.validation.validate import validate
+
+    validate(path, fail_on="never")
+
+
+def loaded(path: Path, out: Path) -> None:
+    """What a trainer does without prefdata: load, with no validation at all."""
+    from datasets import load_dataset
+
+    load_dataset("json", data_files=str(path), cache_dir=str(out), split="train")
+
+
+WAYS = {
+    "orjson": bare,
+    "check": checked,
+    "validate": validated,
+    "validate-2": lambda path, out: validated(path, out, jobs=2),
+    "datasets": loaded,
+}
+
+
+def measure(way: str, path: Path, repeat: int) -> dict[str, float]:
+    """CPU and wall seconds (least of ``repeat``), and peak memory in MB, in fresh processes."""
+    best: dict[str, float] = {}
+    for _ in range(repeat):
+        done = subprocess.run(
+            [sys.executable, __file__, "--run", way, str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"},
+        )
+        figures = json.loads(done.stdout.splitlines()[-1])
+        best = {name: min(best.get(name, value), value) for name, value in figures.items()}
+    return best
+
+
+def run(way: str, path: Path) -> None:
+    """One measurement, in this process."""
+    import datasets
+    import orjson  # noqa: F401
+
+    import prefdata.validation.validate  # noqa: F401
+
+    del datasets
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        cpu, wall = used(), time.perf_counter()
+        WAYS[way](path, Path(folder) / "out")
+        figures = {"cpu": used() - cpu, "wall": time.perf_counter() - wall, "mb": peak()}
+    print(json.dumps(figures))
+
+
+def used() -> float:
+    """CPU seconds of this process and of those that it waited for."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def peak() -> float:
+    """Greatest resident memory of this process or of one that it waited for, in MB."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mb", type=float, default=300)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--kinds", default="text,chat,both")
+    parser.add_argument("--no-datasets", action="store_true")
+    parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        run(options.run[0], Path(options.run[1]))
+        return
+    ways = [way for way in WAYS if not (options.no_datasets and way == "datasets")]
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in options.kinds.split(","):
+            path = Path(folder) / f"{kind}.jsonl"
+            generate(path, options.mb, kind)
+            size = path.stat().st_size / 1e6
+            found = {way: measure(way, path, options.repeat) for way in ways}
+            print(f"\n{kind}: {size:.0f} MB, {path.read_bytes().count(10):,} rows")
+            print(f"{'':12} {'CPU s':>8} {'MB/CPU-s':>9} {'× orjson':>9} {'× datasets':>11} {'wall s':>8} {'peak MB':>8}")
+            for way, figures in found.items():
+                cpu = figures["cpu"]
+                ratio = found["orjson"]["cpu"] / cpu
+                against = f"{found['datasets']['cpu'] / cpu:11.1f}" if "datasets" in found else f"{'':11}"
+                print(
+                    f"{way:12} {cpu:8.2f} {size / cpu:9.0f} {ratio:9.2f} {against} {figures['wall']:8.2f} "
+                    f"{figures['mb']:8.0f}"
+                )
+            path.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Rows that clash with other rows: found when all parts are done, and their lines fetched again for the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from prefdata.types import Severity
+from prefdata.validation.duplicates import Group, groups
+from prefdata.validation.findings import SEVERITIES, Found, Origin, Outcome, Tally
+from prefdata.validation.inputs import Input
+from prefdata.validation.lines import BOM, line_at
+from prefdata.validation.quarantine import record_of, unwrapped
+from prefdata.validation.registry import Hit, Rule
+from prefdata.validation.work import Done, Segment, part_file, read, source_of
+
+OTHERS_NAMED = 3
+
+
+@dataclass(slots=True)
+class Clash:
+    """A row in which a rule over all rows found something."""
+
+    ordinal: int
+    """The row's place among all rows that the row rules kept."""
+    found: list[Found] = field(default_factory=list)
+    outcome: Outcome = "kept"
+    duplicate_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What becomes of a clashing row: its physical place, and its record for quarantine.jsonl or dropped.jsonl."""
+
+    input: int
+    line: int
+    outcome: Outcome
+    record: bytes
+    source: str
+
+
+class Rows:
+    """All rows that the row rules kept: their keys, and where each stands; read from what the parts left."""
+
+    def __init__(self, parts: Sequence[Done], inputs: Sequence[Input], folder: Path) -> None:
+        self._parts, self._inputs = parts, inputs
+        self._firsts = np.cumsum([0, *(part.kept for part in parts)])
+        keys = [np.fromfile(part_file(folder, part.number, "keys"), np.uint64).reshape(-1, 3) for part in parts]
+        self.keys = np.concatenate(keys) if keys else np.empty((0, 3), np.uint64)
+        self._where = [_mapped(part_file(folder, part.number, "where")) for part in parts]
+
+    def worst(self, ordinal: int) -> Severity | None:
+        """The severity of the worst finding that a row had so far."""
+        code = int(self.keys[ordinal, 2]) >> 1
+        return SEVERITIES[code - 1] if code else None
+
+    def groups(self) -> Iterator[Group]:
+        """Rows that share a prompt and both answers."""
+        return groups(self.keys)
+
+    def part_of(self, ordinal: int) -> tuple[int, int]:
+        """The index of the part that holds a row, and the row's place in it."""
+        index = int(np.searchsorted(self._firsts, ordinal, side="right")) - 1
+        return index, ordinal - int(self._firsts[index])
+
+    def place(self, ordinal: int) -> tuple[int, int, int]:
+        """Input, line and byte of the physical line that holds a row."""
+        part, row = self.part_of(ordinal)
+        index, line, byte = self._where[part][row].tolist()
+        return index, line, byte
+
+    def origin(self, ordinal: int) -> Origin:
+        """Where a row stands, or stood before it was quarantined and taken in again."""
+        part, row = self.part_of(ordinal)
+        known = self._parts[part].origins.get(row)
+        if known is not None:
+            return known
+        index, line, byte = self.place(ordinal)
+        return Origin(self._inputs[index].name, line, byte)
+
+    def raws(self, ordinals: Sequence[int]) -> Iterator[bytes]:
+        """The raw lines of rows in ascending order, read again."""
+        at = 0
+        while at < len(ordinals):
+            index, *_ = self.place(ordinals[at])
+            stop, places = at, []
+            while stop < len(ordinals) and (place := self.place(ordinals[stop]))[0] == index:
+                places.append(place[1:])
+                stop += 1
+            for ordinal, raw in zip(ordinals[at:stop], self._lines(index, places), strict=True):
+                part, row = self.part_of(ordinal)
+                yield unwrapped(orjson.loads(raw.removeprefix(BOM)))[0] if row in self._parts[part].origins else raw
+            at = stop
+
+    def _lines(self, index: int, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        source = self._inputs[index].source
+        if source.seekable:
+            with source.open() as file:
+                for _, byte in places:
+                    yield line_at(file, byte)
+            return
+        wanted = {number for number, _ in places}
+        last = max(wanted)
+        for batch in read(Segment(index, source.name, source.name)):
+            for line, raw in enumerate(batch.raws, start=batch.line):
+                if line in wanted:
+                    yield raw
+            if batch.line + len(batch.raws) > last:
+                return
+
+
+def find_clashes(rows: Rows, rules: Sequence[Rule]) -> list[Clash]:
+    """Every clash, in the order of the input."""
+    clashes: dict[int, Clash] = {}
+    for group in rows.groups():
+        for rule in rules:
+            if rule.stage != "dataset":
+                continue
+            for found in rule.check(group):
+                clash = clashes.setdefault(found.ordinal, Clash(found.ordinal))
+                message = (found.hit.message or rule.message).format(others=_named(rows, found.others))
+                clash.found.append((rule, Hit(found.hit.pointer, message, found.hit.hint)))
+                if rule.action == "quarantine":
+                    clash.outcome = "quarantined"
+                elif rule.action == "drop" and clash.outcome == "kept":
+                    clash.outcome, clash.duplicate_of = "dropped", found.others[0]
+    return [clashes[ordinal] for ordinal in sorted(clashes)]
+
+
+def settle(clashes: Sequence[Clash], rows: Rows, tally: Tally) -> Iterator[Settled]:
+    """Read each clashing line again and count what was found in it, in the order of the input."""
+    for clash, raw in zip(clashes, rows.raws([clash.ordinal for clash in clashes]), strict=True):
+        origin = rows.origin(clash.ordinal)
+        if (before := rows.worst(clash.ordinal)) is not None:
+            tally.worst[before] -= 1
+        findings = tally.add(raw, origin, clash.found, clash.outcome)
+        of = rows.origin(clash.duplicate_of) if clash.outcome == "dropped" and clash.duplicate_of is not None else None
+        index, line, _ = rows.place(clash.ordinal)
+        record = record_of(raw, origin, findings, duplicate_of=of)
+        yield Settled(index, line, clash.outcome, record, source_of(orjson.loads(raw.removeprefix(BOM))))
+
+
+def masks(clashes: Sequence[Clash], rows: Rows, parts: Sequence[Done]) -> dict[str, npt.NDArray[np.bool_]]:
+    """For each shard that loses rows, which of its rows stay."""
+    found: dict[str, npt.NDArray[np.bool_]] = {}
+    for clash in clashes:
+        if clash.outcome == "kept":
+            continue
+        part, row = rows.part_of(clash.ordinal)
+        for name, count in parts[part].shards:
+            if row < count:
+                found.setdefault(name, np.ones(count, np.bool_))[row] = False
+                break
+            row -= count
+    return found
+
+
+def _named(rows: Rows, others: Sequence[int]) -> str:
+    names = [str(rows.origin(other)) for other in others[:OTHERS_NAMED]]
+    more = len(others) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _mapped(path: Path) -> npt.NDArray[np.int64]:
+    if path.stat().st_size == 0:
+        return np.empty((0, 3), np.int64)
+    return np.memmap(path, np.int64, mode="r").reshape(-1, 3)

@@ -1,0 +1,16 @@
+"""A result as text, JSON or annotations of GitHub; each format is one file and one entry in ``FORMATS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import prefdata.validation.report.github as github
+import prefdata.validation.report.json as json
+import prefdata.validation.report.text as text
+from prefdata.validation.result import ValidationResult
+
+FORMATS: dict[str, Callable[[ValidationResult], str]] = {
+    "text": text.render,
+    "json": json.render,
+    "github": github.render,
+}

@@ -1,0 +1,165 @@
+"""All parts of the input, one after the other or in processes, and what they come to together."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from prefdata.records.arrow import Form
+from prefdata.validation.check import Checker
+from prefdata.validation.clashes import Clash, Rows, find_clashes
+from prefdata.validation.findings import Tally
+from prefdata.validation.inputs import Input, parts_of
+from prefdata.validation.registry import selected
+from prefdata.validation.work import Done, Lines, Part, Segment, Settings, read, run_part
+
+Progress: TypeAlias = Callable[[int, int | None], None]
+"""Told the bytes of (decompressed) input that are checked, and how many there are where that is known."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What all parts came to, and the rows that clash with others."""
+
+    parts: list[Done]
+    tally: Tally
+    rows: Rows
+    clashes: list[Clash]
+    receipts: list[Lines] = field(default_factory=list)
+    """One for each input; clashing rows count as kept until they are settled."""
+    sources: Counter[str] = field(default_factory=Counter)
+
+
+def form_of(inputs: Sequence[Input], settings: Settings, limit: int | None) -> Form:
+    """The form that the dataset will have: that of the first row that no row rule refuses.
+
+    Where there is none, the form of the first row that holds to the schema, so that it is told what else is wrong.
+    """
+    if settings.chat:
+        return "chat"
+    checker = Checker(selected(settings.select, settings.ignore), "text")
+    left = limit
+    for index, given in enumerate(inputs):
+        for batch in read(Segment(index, given.name, given.source.name), 16):
+            if left is not None:
+                del batch.raws[left:]
+                left -= len(batch.raws)
+            if (form := checker.form_of(batch)) is not None:
+                return form
+            if left == 0:
+                return checker.first_form or "text"
+    return checker.first_form or "text"
+
+
+def gather(
+    inputs: Sequence[Input],
+    settings: Settings,
+    folder: Path,
+    *,
+    write: bool,
+    limit: int | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Gathered:
+    """Check every line of ``inputs``; what the parts leave lies in ``folder``."""
+    sizes = [given.size() for given in inputs]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    read = 0
+
+    def report(count: int) -> None:
+        nonlocal read
+        read += count
+        if progress is not None:
+            progress(read, total)
+
+    plan = list(parts_of(inputs))
+    if jobs > 1 and limit is None and len(plan) > 1:
+        parts = list(_in_processes(_numbered(plan), settings, folder, write, jobs, report))
+    else:
+        parts = list(_one_by_one(plan, settings, folder, write, limit, report))
+    tally, receipts, sources = Tally(settings.examples), [Lines() for _ in inputs], Counter[str]()
+    for part in parts:
+        tally.merge(part.tally)
+        sources.update(part.sources)
+        for index, lines in part.lines.items():
+            receipts[index].add(lines)
+    rows = Rows(parts, inputs, folder)
+    clashes = find_clashes(rows, selected(settings.select, settings.ignore))
+    return Gathered(parts, tally, rows, clashes, receipts, sources)
+
+
+def _one_by_one(
+    plan: Sequence[Part],
+    settings: Settings,
+    folder: Path,
+    write: bool,
+    limit: int | None,
+    report: Callable[[int], None],
+) -> Iterator[Done]:
+    lines: Counter[int] = Counter()
+    for part in plan:
+        numbered = tuple(replace(segment, line=1 + lines[segment.input]) for segment in part.segments)
+        left = None if limit is None else limit - lines.total()
+        if left == 0:
+            return
+        # A part holds several segments only where each is a whole small input, or where it is the first of one.
+        done = run_part(replace(part, segments=numbered, limit=left), settings, folder, write=write, progress=report)
+        for index, receipt in done.lines.items():
+            lines[index] += receipt.lines
+        yield done
+
+
+def _numbered(plan: Sequence[Part]) -> Iterator[Part]:
+    """Parts whose segments know the number of their first line, counted ahead of the checks."""
+    lines: Counter[int] = Counter()
+    for part in plan:
+        segments = []
+        for segment in part.segments:
+            segments.append(replace(segment, line=1 + lines[segment.input]))
+            if segment.end is not None:
+                lines[segment.input] += _count_lines(segment.path, segment.start, segment.end)
+        yield replace(part, segments=tuple(segments))
+
+
+def _count_lines(path: str, start: int, end: int) -> int:
+    lines = 0
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        while start < end and (chunk := file.read(min(1 << 20, end - start))):
+            lines += chunk.count(b"\n")
+            start += len(chunk)
+    return lines
+
+
+def _in_processes(
+    plan: Iterator[Part], settings: Settings, folder: Path, write: bool, jobs: int, report: Callable[[int], None]
+) -> Iterator[Done]:
+    """The parts in order, at most two of them waiting for each process."""
+    waiting: deque[tuple[Part, Future[Done]]] = deque()
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            for part in plan:
+                waiting.append((part, pool.submit(_run_silently, part, settings, folder, write)))
+                if len(waiting) > 2 * jobs:
+                    yield _next(waiting, report)
+            while waiting:
+                yield _next(waiting, report)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _next(waiting: deque[tuple[Part, Future[Done]]], report: Callable[[int], None]) -> Done:
+    part, future = waiting.popleft()
+    done = future.result()
+    report(sum(segment.end - segment.start for segment in part.segments if segment.end is not None))
+    return done
+
+
+def _run_silently(part: Part, settings: Settings, folder: Path, write: bool) -> Done:
+    return run_part(part, settings, folder, write=write, progress=lambda _: None)

@@ -1,0 +1,304 @@
+"""One part of the input, from its bytes to a shard, a quarantine file and the keys of its rows.
+
+A part is a function of the files and settings alone, so that parts may run in any process and in any order; only their
+order in the result counts. What a part leaves in ``folder`` is named by its number.
+"""
+
+from __future__ import annotations
+
+import gc
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import compress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prefdata.records.arrow import Form, ShardWriter
+from prefdata.records.sources import Source, damage_told
+from prefdata.validation.check import Checked, Checker
+from prefdata.validation.columns import columns_of
+from prefdata.validation.findings import SEVERITIES, Found, Origin, Tally
+from prefdata.validation.lines import LineBatch, batches
+from prefdata.validation.quarantine import record_of
+from prefdata.validation.registry import selected
+
+LINES_PER_BATCH = 128
+PART_BYTES = 64 << 20
+"""Input bytes of one part, and so of one shard."""
+BUFFER_BYTES = 1 << 18
+SOURCES_COUNTED = 1000
+NO_SOURCE, OTHER_SOURCES = "", "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides the result, besides the input."""
+
+    form: Form
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    chat: bool = False
+    examples: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive whole lines of one input: bytes ``start`` to ``end`` (to the end of the file with ``None``)."""
+
+    input: int
+    name: str
+    """The input as the user named it."""
+    path: str
+    """Where its bytes are read."""
+    start: int = 0
+    end: int | None = None
+    line: int = 1
+    """Number of the first line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Segments that are checked together."""
+
+    number: int
+    segments: tuple[Segment, ...]
+    limit: int | None = None
+    """Lines to take at most."""
+
+
+@dataclass(slots=True)
+class Lines:
+    """The receipt of one input, or of a part of it: ``kept + quarantined + dropped + blank = lines``."""
+
+    lines: int = 0
+    kept: int = 0
+    quarantined: int = 0
+    dropped: int = 0
+    blank: int = 0
+
+    def add(self, other: Lines) -> None:
+        """Add another receipt to this one."""
+        for name in ("lines", "kept", "quarantined", "dropped", "blank"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every line is accounted for once."""
+        return self.kept + self.quarantined + self.dropped + self.blank == self.lines
+
+
+@dataclass(slots=True)
+class Done:
+    """What a part came to."""
+
+    number: int
+    tally: Tally
+    lines: dict[int, Lines] = field(default_factory=dict)
+    """By input."""
+    shards: list[tuple[str, int]] = field(default_factory=list)
+    """File name and rows of each shard."""
+    origins: dict[int, Origin] = field(default_factory=dict)
+    """Where rows from quarantine records stood before, by the row's place among the rows kept."""
+    sources: Counter[str] = field(default_factory=Counter)
+    """Rows by their ``source``."""
+
+    @property
+    def kept(self) -> int:
+        """Rows kept."""
+        return sum(lines.kept for lines in self.lines.values())
+
+
+def run_part(part: Part, settings: Settings, folder: Path, *, write: bool, progress: Callable[[int], None]) -> Done:
+    """Check one part; with ``write`` its rows go to shards and its refused lines to a file.
+
+    ``progress`` is told the bytes of input read. Raises InputError where compressed data is damaged.
+    """
+    with uncollected(), _Writer(part.number, settings, folder, write) as writer:
+        left = part.limit
+        for segment in part.segments:
+            for batch in read(segment):
+                if left is not None:
+                    if len(batch.raws) > left:
+                        del batch.raws[left:]
+                        batch.ended = True
+                    left -= len(batch.raws)
+                if batch.raws:
+                    writer.take(segment, batch)
+                    progress(batch.end - batch.byte)
+                if left == 0:
+                    break
+            if left == 0:
+                break
+        return writer.done
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: parsed rows hold no cycles, and looking for some takes half the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def read(segment: Segment, size: int = LINES_PER_BATCH) -> Iterator[LineBatch]:
+    """The lines of a segment in batches of at most ``size``; raises InputError where they cannot all be read."""
+    with Source(segment.path).open() as file, damage_told(segment.name):
+        if segment.start:
+            file.seek(segment.start)
+        yield from batches(file, size, line=segment.line, byte=segment.start, end=segment.end)
+
+
+class _Writer:
+    """Where the rows and lines of one part go."""
+
+    def __init__(self, number: int, settings: Settings, folder: Path, write: bool) -> None:
+        self.done = Done(number, Tally(settings.examples))
+        self._checker = Checker(selected(settings.select, settings.ignore), settings.form, chat=settings.chat)
+        self._form = settings.form
+        self._folder = folder
+        self._write = write
+        self._shard: ShardWriter | None = None
+        self._shard_bytes = 0
+        self._files = ExitStack()
+        self._keys = self._open("keys")
+        self._where = self._open("where")
+        self._refused = self._open("refused") if write else None
+        self._refused_where = self._open("refused-where")
+
+    def _open(self, what: str) -> IO[bytes]:
+        path = part_file(self._folder, self.done.number, what)
+        return self._files.enter_context(path.open("wb", buffering=BUFFER_BYTES))
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_shard()
+        self._files.close()
+
+    def take(self, segment: Segment, batch: LineBatch) -> None:
+        """Check a batch of lines and put each where it belongs."""
+        checked = self._checker.check(batch)
+        receipt = self.done.lines.setdefault(segment.input, Lines())
+        receipt.lines += len(batch.raws)
+        receipt.blank += checked.blank
+        offsets = _offsets(batch)
+        if checked.found:
+            self._note(segment, batch, checked, offsets)
+        receipt.quarantined += len(checked.refused)
+        if checked.rows is not None:
+            receipt.kept += self._keep(segment, batch, checked, offsets)
+        self._shard_bytes += batch.end - batch.byte
+        if self._shard_bytes >= PART_BYTES and segment.end is None:
+            self._close_shard()
+
+    def _note(self, segment: Segment, batch: LineBatch, checked: Checked, offsets: npt.NDArray[np.int64]) -> None:
+        for index in sorted(checked.found):
+            raw = checked.raws.get(index, batch.raws[index])
+            origin = checked.origins.get(index) or Origin(segment.name, batch.line + index, int(offsets[index]))
+            refused = index in checked.refused
+            findings = self.done.tally.add(raw, origin, checked.found[index], "quarantined" if refused else "kept")
+            if refused:
+                self._refused_where.write(struct.pack("=qq", segment.input, batch.line + index))
+                if self._refused is not None:
+                    self._refused.write(record_of(raw, origin, findings, length=batch.overlong.get(index)))
+
+    def _keep(self, segment: Segment, batch: LineBatch, checked: Checked, offsets: npt.NDArray[np.int64]) -> int:
+        rows = checked.rows
+        assert rows is not None
+        lines = np.array(checked.lines, np.int64)
+        mask = None
+        if checked.refused:
+            mask = [line not in checked.refused for line in checked.lines]
+            lines = lines[mask]
+        if not len(lines):
+            return 0
+        columns, keys = columns_of(rows, mask)
+        severities = _severities(checked.found, lines)
+        if severities is not None:
+            keys[:, 2] |= severities << np.uint64(1)
+        self._keys.write(keys.tobytes())
+        numbers, places = lines + batch.line, offsets[lines]
+        where = np.column_stack((np.full(len(lines), segment.input, np.int64), numbers, places))
+        self._where.write(where.tobytes())
+        self._count_sources(rows.documents if mask is None else list(compress(rows.documents, mask)))
+        columns |= {"source_file": segment.name, "source_line": numbers, "source_byte": places}
+        if checked.origins:
+            self._put_back(columns, lines, checked.origins, segment)
+        if self._write:
+            if self._shard is None:
+                name = f"{self.done.number:06}-{len(self.done.shards):04}.arrow"
+                self._shard = ShardWriter(self._folder / name, self._form)
+            self._shard.append_columns(len(lines), columns)
+        return len(lines)
+
+    def _put_back(
+        self, columns: dict[str, Any], lines: npt.NDArray[np.int64], origins: dict[int, Origin], segment: Segment
+    ) -> None:
+        """Rows from quarantine records keep the place where they stood first."""
+        files = [segment.name] * len(lines)
+        numbers, places = columns["source_line"].copy(), columns["source_byte"].copy()
+        kept = self.done.kept
+        for row, line in enumerate(lines.tolist()):
+            if (origin := origins.get(line)) is not None:
+                files[row], numbers[row], places[row] = origin.file, origin.line, origin.byte
+                self.done.origins[kept + row] = origin
+        columns |= {"source_file": files, "source_line": numbers, "source_byte": places}
+
+    def _count_sources(self, documents: list[dict[str, Any]]) -> None:
+        if sum(map(len, documents)) == 3 * len(documents):
+            self.done.sources[NO_SOURCE] += len(documents)
+            return
+        for document in documents:
+            source = source_of(document)
+            known = source in self.done.sources or len(self.done.sources) < SOURCES_COUNTED
+            self.done.sources[source if known else OTHER_SOURCES] += 1
+
+    def _close_shard(self) -> None:
+        if self._shard is not None:
+            self._shard.close()
+            self.done.shards.append((self._shard.path.name, self._shard.rows))
+            self._shard = None
+        self._shard_bytes = 0
+
+
+def part_file(folder: Path, number: int, what: str) -> Path:
+    """A file that part ``number`` leaves."""
+    return folder / f"{number:06}.{what}"
+
+
+def source_of(document: dict[str, Any]) -> str:
+    """The source that a row names, itself or in its metadata."""
+    metadata = document.get("metadata")
+    source = document.get("source") or (metadata.get("source") if metadata else None)
+    return source if isinstance(source, str) and source else NO_SOURCE
+
+
+def _offsets(batch: LineBatch) -> npt.NDArray[np.int64]:
+    """Byte offset of each line of a batch."""
+    lengths = np.fromiter(map(len, batch.raws), np.int64, len(batch.raws))
+    lengths += 1
+    offsets = np.cumsum(lengths)
+    offsets += batch.byte - lengths
+    return offsets
+
+
+def _severities(found: dict[int, list[Found]], lines: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64] | None:
+    """For each kept line 0, or 1 + the index of its worst finding's severity; ``None`` where there is no finding."""
+    if not found:
+        return None
+    worst = [
+        1 + max(SEVERITIES.index(rule.severity) for rule, _ in found[line]) if line in found else 0
+        for line in lines.tolist()
+    ]
+    return np.array(worst, np.uint64)
