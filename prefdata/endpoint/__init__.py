@@ -1,0 +1,1 @@
+"""Models behind OpenAI-compatible endpoints: paid calls that are made once, recorded, and never lost."""

@@ -1,0 +1,168 @@
+"""``prefdata judge``: response sets to judgments and pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from prefdata.cli import common
+from prefdata.cli.calls import call_options, say_calls
+from prefdata.cli.output import print_json, say
+from prefdata.cli.progress import Meter
+from prefdata.judging.judges import ORDERS, Orders
+from prefdata.pairing.pairs import STRATEGIES, Strategy
+
+if TYPE_CHECKING:
+    from prefdata.judging.tally import JudgeResult
+
+
+def _list_templates(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from prefdata.judging.template import built_in, load_template
+
+    for name, path in built_in().items():
+        click.echo(f"{name:20} {load_template(name).document.get('description', '')}\n{'':20} {path}")
+    context.exit()
+
+
+@click.command("judge", short_help="Judge responses with models or rules, and build pairs.")
+@click.argument("responses")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where the pairs go (JSONL).")
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    required=True,
+    metavar="JUDGE",
+    help="llm:MODEL, llm:NAME=MODEL@BASE_URL, rule:exact-match, rule:regex:PATTERN, rule:length:MIN-MAX or "
+    "rule:python:MODULE:FUNCTION; repeat it for a jury.",
+)
+@click.option(
+    "--template",
+    default="pairwise",
+    show_default=True,
+    metavar="NAME|FILE.yaml",
+    help="What a language model is asked.",
+)
+@click.option(
+    "--templates",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_templates,
+    help="List the built-in templates and exit.",
+)
+@click.option(
+    "--orders",
+    type=click.Choice(ORDERS),
+    default="both",
+    show_default=True,
+    help="Show every two responses in both orders, or in one that is drawn.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="best-worst",
+    show_default=True,
+    help="Which responses of a ranked set become pairs.",
+)
+@click.option("--min-margin", type=float, default=0.0, show_default=True, help="Make no pair with a smaller margin.")
+@click.option(
+    "--judgments", type=click.Path(path_type=Path), help="Where the judgments go. [default: beside the output]"
+)
+@click.option(
+    "--dropped",
+    type=click.Path(path_type=Path),
+    help="Where lines and response sets without a pair go, each with its reason. [default: beside the output]",
+)
+@click.option("--reparse", is_flag=True, help="Read the answers of an earlier run again and make no call.")
+@call_options
+@common.seed
+@common.limit
+@common.overwrite
+@common.output_format
+@common.quiet
+@common.config
+def command(
+    responses: str,
+    output: Path,
+    judges: tuple[str, ...],
+    template: str,
+    orders: Orders,
+    strategy: Strategy,
+    min_margin: float,
+    judgments: Path | None,
+    dropped: Path | None,
+    reparse: bool,
+    concurrency: int | None,
+    timeout: float,
+    retries: int,
+    retry_failed: bool,
+    seed: int,
+    limit: int | None,
+    overwrite: bool,
+    format_: str,
+    quiet: bool,
+) -> int:
+    """Judge the response sets in RESPONSES (one JSON record a line) and build preference pairs.
+
+    Verdicts that depend on the shown order, ties and answers that hold no verdict never become pairs: each goes to the
+    dropped file with its reason. Finished calls are kept in OUTPUT.state/ledger.jsonl: a run that was stopped continues
+    by itself, and no call is paid twice. The key of OpenAI, or of OPENAI_BASE_URL, is OPENAI_API_KEY; that of another
+    endpoint is <NAME>_API_KEY.
+
+    Exit code 1 says that lines were no response sets, or that calls failed.
+    """
+    from prefdata.judging.judge import judge
+
+    result = judge(
+        responses,
+        output,
+        judge=judges,
+        judgments=judgments,
+        dropped=dropped,
+        reparse=reparse,
+        limit=limit,
+        overwrite=overwrite,
+        template=template,
+        orders=orders,
+        strategy=strategy,
+        min_margin=min_margin,
+        seed=seed,
+        concurrency=concurrency,
+        timeout=timeout,
+        retries=retries,
+        retry_failed=retry_failed,
+        reporter=Meter("judge", quiet=quiet),
+    )
+    if format_ == "json":
+        print_json(result.document())
+    else:
+        _print(result, quiet)
+    return 0 if result.ok else 1
+
+
+def _print(result: JudgeResult, quiet: bool) -> None:
+    tally = result.tally
+    click.echo(f"{tally.pairs} pairs from {tally.with_pairs} of {tally.sets} response sets: {result.output}", err=True)
+    if tally.dropped:
+        click.echo(f"no pair from {tally.sets - tally.with_pairs}: {result.dropped}", err=True)
+        for reason, number in tally.dropped.most_common():
+            click.echo(f"  {number:>8}  {reason}", err=True)
+    if tally.invalid:
+        click.echo(f"{tally.invalid} lines hold no response set: {result.dropped}", err=True)
+    unreadable = f", {tally.unreadable} of them unreadable" if tally.unreadable else ""
+    say(f"{tally.judgments} judgments{unreadable}: {result.judgments}", quiet=quiet)
+    if result.calls.made or result.calls.reused or tally.failed:
+        say_calls(result.calls, tally.failed, quiet=quiet)
+    for name, counts in sorted(tally.orders.items()):
+        words = []
+        if counts.consistency is not None:
+            words.append(f"both orders agree in {counts.consistency:.1%} of {counts.compared}")
+        if counts.first_preferred is not None:
+            words.append(f"the response shown first wins {counts.first_preferred:.1%} of {counts.decisive}")
+        if words:
+            say(f"{name}: {'; '.join(words)}", quiet=quiet)

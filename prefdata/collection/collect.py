@@ -1,0 +1,112 @@
+"""``collect``: prompts in, response sets out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefdata.collection.sampling import Sampler, Sampling
+from prefdata.endpoint.caller import CallSettings
+from prefdata.endpoint.endpoint import Endpoint, parse_endpoint
+from prefdata.endpoint.reporting import CallCounts, Reporter
+from prefdata.endpoint.run import Inputs, begin
+from prefdata.errors import UsageError
+from prefdata.records.codec import prompt_from, response_set_record
+from prefdata.records.publishing import beside
+from prefdata.records.rows import invalid_record, line
+
+
+@dataclass(frozen=True, slots=True)
+class CollectResult:
+    """What a run of ``collect`` came to."""
+
+    output: Path
+    dropped: Path
+    prompts: int
+    invalid: int
+    """Lines that hold no prompt; each is in ``dropped``."""
+    responses: int
+    cut: int
+    """Responses that end where the token limit was reached (finish_reason "length")."""
+    failures: dict[str, int]
+    """Samples that gave no response, by reason."""
+    calls: CallCounts
+
+    @property
+    def ok(self) -> bool:
+        """Whether every line was a prompt and every call was answered."""
+        return not self.invalid and not self.failures.get("call-failed")
+
+
+def collect(
+    prompts: str | Path,
+    output: str | Path,
+    *,
+    model: str | Sequence[str],
+    n: int = 4,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    top_p: float | None = None,
+    system: str | None = None,
+    seed: int | None = None,
+    concurrency: int | None = None,
+    timeout: float = 300.0,
+    retries: int = 5,
+    retry_failed: bool = False,
+    limit: int | None = None,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> CollectResult:
+    """Sample every prompt ``n`` times from every model; write one response set a prompt, in the order of the prompts.
+
+    ``model`` is written MODEL, MODEL@BASE_URL or NAME=MODEL@BASE_URL. Parameters that are ``None`` are left to the
+    server; ``concurrency`` ``None`` adapts; ``timeout`` is in seconds, for one attempt in all. Finished calls are kept
+    in ``OUTPUT.state/ledger.jsonl`` and never paid again. Raises InputError, UsageError, OutputExistsError, and
+    ServiceError where an endpoint cannot be used.
+    """
+    settings = CallSettings(concurrency=concurrency, timeout=timeout, retries=retries, retry_failed=retry_failed)
+    sampling = Sampling(n, temperature, max_tokens, top_p, system, seed)
+    sampler = Sampler(_endpoints([model] if isinstance(model, str) else model), sampling)
+    reporter = reporter or Reporter()
+    inputs = Inputs(str(prompts), "prompt", prompt_from, lambda prompt: prompt.id, limit)
+    out = Path(output)
+    companions = {"dropped": beside(out, "dropped")}
+    tally: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    with begin(inputs, out, companions, settings, reporter, overwrite=overwrite or settings.retry_failed) as run:
+        run.make_calls(lambda prompt: sampler.sample(prompt, run.session))
+        with run.outputs() as files:
+            for row in run.rows():
+                if row.noun is None:
+                    tally["invalid"] += 1
+                    files["dropped"].write(line(invalid_record(row)))
+                    continue
+                response_set = sampler.assemble(row.noun, run.session.ledger)
+                tally["prompts"] += 1
+                tally["responses"] += len(response_set.responses)
+                tally["cut"] += sum(response.finish_reason == "length" for response in response_set.responses)
+                failures.update(failure["reason"] for failure in response_set.failures)
+                files["main"].write(line(response_set_record(response_set)))
+    return CollectResult(
+        output=out,
+        dropped=companions["dropped"],
+        prompts=tally["prompts"],
+        invalid=tally["invalid"],
+        responses=tally["responses"],
+        cut=tally["cut"],
+        failures=dict(failures.most_common()),
+        calls=run.session.counts,
+    )
+
+
+def _endpoints(specs: Sequence[str]) -> list[Endpoint]:
+    endpoints = [parse_endpoint(spec) for spec in specs]
+    if not endpoints:
+        raise UsageError("no model is named", "for example --model small@http://localhost:8000/v1")
+    if len({endpoint.name for endpoint in endpoints}) < len(endpoints):
+        raise UsageError("two models have the same name", "name them: --model one=MODEL@URL --model two=MODEL@URL")
+    for endpoint in endpoints:
+        endpoint.check_key()
+    return endpoints

@@ -1,0 +1,153 @@
+"""N samples of a prompt from each model: which calls that takes, and what they came to.
+
+N samples are asked for with one call, which pays for the prompt once. Servers differ: some answer ``n=4`` with one
+choice, some refuse it. The missing samples are then asked for one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from prefdata.collection.requests import content_of, messages_of, problem_of
+from prefdata.endpoint.calls import Call, Choice, choices_of
+from prefdata.endpoint.endpoint import Endpoint
+from prefdata.endpoint.ledger import Ledger
+from prefdata.endpoint.session import Session
+from prefdata.errors import InputError
+from prefdata.records.codec import prompt_record, response_set_from
+from prefdata.types import Prompt, ResponseSet
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What is asked of every model; ``None`` leaves a parameter to the server."""
+
+    n: int = 4
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    system: str | None = None
+    seed: int | None = None
+    """Sample i of a prompt is asked for with seed + i, where samples are asked for one by one."""
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that are sent, without the seed."""
+        values = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Sampler:
+    """Samples of one kind from some models."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], sampling: Sampling) -> None:
+        self.endpoints = endpoints
+        self.sampling = sampling
+        self._one_by_one: set[Endpoint] = set()
+
+    async def sample(self, prompt: Prompt, session: Session) -> None:
+        """Make the calls that the ledger lacks for ``prompt``."""
+        await asyncio.gather(*(self._sample(prompt, endpoint, session) for endpoint in self.endpoints))
+
+    async def _sample(self, prompt: Prompt, endpoint: Endpoint, session: Session) -> None:
+        caller, ledger, n, have = session.caller(endpoint), session.ledger, self.sampling.n, 0
+        together = self._together(prompt, endpoint)
+        begun = ledger.standing(together.key) is not None
+        if not begun and any(ledger.standing(self._single(prompt, endpoint, place).key) for place in range(n)):
+            self._one_by_one.add(endpoint)  # as an earlier run had learned
+        if n > 1 and (begun or endpoint not in self._one_by_one):
+            failure = await caller.call(together)
+            if failure is None:
+                record = ledger.get(together.key)
+                assert record is not None
+                have = len(choices_of(record["response"]))
+                if have < n:
+                    self._learn(endpoint, session, f"gives {have} of {n} choices")
+            elif failure != "bad-request" or await caller.call(self._single(prompt, endpoint, 0)) is not None:
+                return  # not the number of choices is refused, but the prompt
+            else:
+                self._learn(endpoint, session, f"refuses n={n}")
+                have = 1
+        await asyncio.gather(*(caller.call(self._single(prompt, endpoint, place)) for place in range(have, n)))
+
+    def _learn(self, endpoint: Endpoint, session: Session, what: str) -> None:
+        self._one_by_one.add(endpoint)
+        session.reporter.note(f"{endpoint} {what}; asking for samples one by one", f"{endpoint} n")
+
+    def assemble(self, prompt: Prompt, ledger: Ledger) -> ResponseSet:
+        """The response set of ``prompt`` from the ledger alone: responses + failures = N for every model."""
+        responses: list[dict[str, Any]] = []
+        failures: list[dict[str, Any]] = []
+        for endpoint in self.endpoints:
+            for item in self._items(prompt, endpoint, ledger):
+                (failures if "reason" in item else responses).append(item)
+        record = {"prompt": prompt_record(prompt), "responses": responses, "failures": failures}
+        return response_set_from(record)
+
+    def _items(self, prompt: Prompt, endpoint: Endpoint, ledger: Ledger) -> Iterator[dict[str, Any]]:
+        n = self.sampling.n
+        together = ledger.get(self._together(prompt, endpoint).key) if n > 1 else None
+        choices = choices_of(together["response"])[:n] if together and "response" in together else []
+        for choice in choices:
+            assert together is not None
+            yield self._item(prompt, endpoint, choice, together["response"].get("usage"), len(choices), 0)
+        for place in range(len(choices), n):
+            record = ledger.get(self._single(prompt, endpoint, place).key) or together
+            if record is None:
+                raise InputError("the prompts changed while they were read", "run the same command again")
+            if "failure" in record:
+                detail = f"{record['failure']['reason']}: {record['failure']['detail']}"
+                yield self._failure(endpoint, place, "call-failed", detail)
+            else:
+                choice = choices_of(record["response"])[0]
+                yield self._item(prompt, endpoint, choice, record["response"].get("usage"), 1, place)
+
+    def _item(
+        self, prompt: Prompt, endpoint: Endpoint, choice: Choice, usage: Any, shared_by: int, place: int
+    ) -> dict[str, Any]:
+        """One response, or one failure, as it stands in a record."""
+        problem = problem_of(choice)
+        if problem is not None:
+            return self._failure(endpoint, place, *problem)
+        item: dict[str, Any] = {
+            "response": content_of(choice, prompt.content),
+            "model": endpoint.name,
+            "parameters": self._recorded(endpoint, place),
+        }
+        if isinstance(usage, dict):
+            item["usage"] = usage if shared_by == 1 else {**usage, "choices": shared_by}
+        if choice.finish_reason is not None:
+            item["finish_reason"] = choice.finish_reason
+        return item
+
+    def _failure(self, endpoint: Endpoint, place: int, reason: str, detail: str | None) -> dict[str, Any]:
+        failure = {"model": endpoint.name, "parameters": self._recorded(endpoint, place), "reason": reason}
+        return failure if detail is None else {**failure, "detail": detail}
+
+    def _recorded(self, endpoint: Endpoint, place: int) -> dict[str, Any]:
+        """The parameters of a sample as they are recorded: those sent, and the model where its name is another."""
+        recorded: dict[str, Any] = {**self.sampling.parameters, **self._seed(place)}
+        if self.sampling.system is not None:
+            recorded["system"] = self.sampling.system
+        if endpoint.model != endpoint.name:
+            recorded["model"] = endpoint.model
+        return recorded
+
+    def _together(self, prompt: Prompt, endpoint: Endpoint) -> Call:
+        return Call(endpoint, {**self._body(prompt), **self._seed(0), "n": self.sampling.n})
+
+    def _single(self, prompt: Prompt, endpoint: Endpoint, place: int) -> Call:
+        return Call(endpoint, {**self._body(prompt), **self._seed(place)}, sample=place)
+
+    def _seed(self, place: int) -> Mapping[str, int]:
+        return {} if self.sampling.seed is None else {"seed": self.sampling.seed + place}
+
+    def _body(self, prompt: Prompt) -> dict[str, Any]:
+        body = {"messages": messages_of(prompt, self.sampling.system), **self.sampling.parameters}
+        if prompt.tools:
+            body["tools"] = [dict(tool) for tool in prompt.tools]
+        return body

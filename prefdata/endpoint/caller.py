@@ -1,0 +1,229 @@
+"""Calls to one endpoint: each made once, retried while that can help, and entered in the ledger.
+
+A failure enters the ledger only when the endpoint is known to work: that one item failed is then a fact about the
+item. While an endpoint has not answered at all its failures are held back, and if it never answers the run ends with
+an error that names it instead of burning through the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from prefdata.endpoint.calls import Call
+from prefdata.endpoint.endpoint import Endpoint
+from prefdata.endpoint.failures import HOPELESS, LONGEST_WAIT, CallError, service_error
+from prefdata.endpoint.ledger import Ledger
+from prefdata.endpoint.limits import Limiter
+from prefdata.endpoint.reporting import CallCounts, Reporter
+from prefdata.errors import ServiceError
+
+if TYPE_CHECKING:
+    from prefdata.endpoint.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """How calls are made; none of it changes what is asked."""
+
+    concurrency: int | None = None
+    """Calls in flight at one endpoint; ``None`` adapts."""
+    timeout: float = 300.0
+    """Seconds for one attempt in all."""
+    retries: int = 5
+    backoff: float = 0.5
+    """Seconds before the first retry; doubles with each, up to ``LONGEST_BACKOFF``."""
+    retry_failed: bool = False
+
+
+LONGEST_BACKOFF = 30.0
+GIVE_UP_UNPROVEN, GIVE_UP_PROVEN, GIVE_UP_REFUSED = 3, 25, 50
+"""Items that may fail in a row: at an endpoint that never answered, at one that did, with refusals of the request."""
+
+
+class Caller:
+    """All calls to one endpoint pass through here."""
+
+    def __init__(
+        self, endpoint: Endpoint, ledger: Ledger, settings: CallSettings, counts: CallCounts, reporter: Reporter
+    ) -> None:
+        self.endpoint = endpoint
+        self.limiter = Limiter(settings.concurrency)
+        self._ledger, self._settings, self._counts, self._reporter = ledger, settings, counts, reporter
+        self._client: Client | None = None
+        self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._proven = (endpoint.base_url, endpoint.model) in ledger.answered
+        self._held: list[tuple[dict[str, Any], CallError]] = []
+        self._reasons: dict[str, str] = {}
+        self._failed_in_row = 0
+        self._timeouts_in_row = 0
+        self._answers = 0
+        self._over: ServiceError | None = None
+        self._renamed: dict[str, str] = {}
+        self._dropped: set[str] = set()
+
+    async def call(self, call: Call) -> str | None:
+        """Make ``call`` unless the ledger has it; returns why it failed, or ``None`` where it was answered.
+
+        Raises ServiceError where no call can succeed.
+        """
+        standing = self._ledger.standing(call.key)
+        if standing == "answered":
+            self._counts.reused += 1
+            return None
+        if standing == "failed" and not self._settings.retry_failed:
+            return str((self._ledger.get(call.key) or {})["failure"]["reason"])
+        if call.key in self._reasons:
+            return self._reasons[call.key]
+        if (other := self._under_way.get(call.key)) is not None:  # the same question asked twice is paid once
+            self._counts.reused += 1
+            await asyncio.wait([other])
+        else:
+            done = self._under_way[call.key] = asyncio.get_running_loop().create_future()
+            try:
+                await self._make(call)
+            finally:
+                del self._under_way[call.key]
+                done.set_result(None)
+        return self._reasons.get(call.key)
+
+    def finish(self) -> None:
+        """After the last call: enter the failures held back, or raise ServiceError where nothing ever answered."""
+        if self._held and not self._proven:
+            raise self._end(self._held[-1][1])
+        self._enter_held()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    async def _make(self, call: Call) -> None:
+        began = _now()
+        attempts = charged = 0
+        while True:
+            attempts += 1
+            answers = self._answers
+            body = self._sent(call.body)
+            try:
+                response = await self._attempt(body)
+            except CallError as error:
+                if error.reason in HOPELESS or (error.retry_after or 0) > LONGEST_WAIT:
+                    raise self._end(error) from None
+                if error.reason == "bad-request" and self._adapt(call, body, error):
+                    continue
+                # Being turned away while others are served is queueing, not failing.
+                charged += not (error.reason == "rate-limited" and self._answers > answers)
+                self._check_timeouts(error)
+                if not error.transient or charged > self._settings.retries:
+                    self._failed(self._record(call, body, began, attempts, failure=error.record), error)
+                    return
+                self._reporter.note(f"{self.endpoint}: {error.detail}; trying again", f"{self.endpoint} {error.reason}")
+                self._counts.retried += 1
+                if error.retry_after is None:
+                    longest = min(self._settings.backoff * 2 ** max(charged - 1, 0), LONGEST_BACKOFF)
+                    await asyncio.sleep(longest * random.uniform(0.5, 1.0))
+                continue
+            self._answered(self._record(call, body, began, attempts, response=response, usage=response.get("usage")))
+            return
+
+    async def _attempt(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        if self._client is None:
+            from prefdata.endpoint.client import Client  # costs most of a second, and a replay needs none
+
+            self._client = Client(self.endpoint, self._settings.timeout)
+        async with self.limiter:
+            if self._over is not None:  # decided while this call waited its turn
+                raise self._over
+            began = asyncio.get_running_loop().time()
+            try:
+                response = await self._client.attempt(body)
+            except CallError as error:
+                if error.reason in ("rate-limited", "server-error", "timeout"):
+                    self.limiter.refused(began, error.retry_after)
+                raise
+            self.limiter.succeeded()
+            return response
+
+    def _record(self, call: Call, body: Mapping[str, Any], began: str, attempts: int, **outcome: Any) -> dict[str, Any]:
+        return {
+            "key": call.key,
+            "endpoint": self.endpoint.name,
+            "base_url": self.endpoint.base_url,
+            "model": self.endpoint.model,
+            "request": body,
+            **outcome,
+            "started_at": began,
+            "finished_at": _now(),
+            "attempts": attempts,
+        }
+
+    def _answered(self, record: dict[str, Any]) -> None:
+        self._ledger.append(record)
+        self._counts.made += 1
+        self._counts.add_usage(record["usage"] if isinstance(record["usage"], dict) else None)
+        self._proven = True
+        self._answers += 1
+        self._failed_in_row = self._timeouts_in_row = 0
+        self._enter_held()
+
+    def _failed(self, record: dict[str, Any], error: CallError) -> None:
+        self._held.append((record, error))
+        self._reasons[record["key"]] = error.reason
+        self._failed_in_row += 1
+        if error.reason == "bad-request":
+            # A refusal is fast and says that the service works; only when it refuses everything is it to blame.
+            limit = None if self._proven else GIVE_UP_REFUSED
+        else:
+            limit = GIVE_UP_PROVEN if self._proven else GIVE_UP_UNPROVEN
+        if limit is not None and self._failed_in_row >= limit:
+            raise self._end(error)
+        if self._proven and error.reason == "bad-request":
+            self._enter_held()
+
+    def _check_timeouts(self, error: CallError) -> None:
+        """Waiting out the deadline of every attempt of several calls in turn would take hours."""
+        if error.reason == "timeout":
+            self._timeouts_in_row += 1
+            if not self._proven and self._timeouts_in_row >= GIVE_UP_UNPROVEN:
+                raise self._end(error)
+
+    def _end(self, error: CallError) -> ServiceError:
+        """The end of the run: no further call to this endpoint is begun."""
+        self._over = service_error(self.endpoint, error, answered=self._proven)
+        return self._over
+
+    def _enter_held(self) -> None:
+        for record, _ in self._held:
+            self._ledger.append(record)
+        self._held.clear()
+
+    def _sent(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The body as this endpoint takes it."""
+        kept = {name: value for name, value in body.items() if name not in self._dropped}
+        return {self._renamed.get(name, name): value for name, value in kept.items()} | {"model": self.endpoint.model}
+
+    def _adapt(self, call: Call, sent: Mapping[str, Any], error: CallError) -> bool:
+        """Learn from a refusal which field this endpoint does not take; ``False`` where nothing can be changed."""
+        if "max_tokens" in sent and "max_completion_tokens" in error.detail:
+            self._renamed["max_tokens"] = "max_completion_tokens"
+            return True
+        refused = {name for name in call.optional if name in sent and name in error.detail}
+        if "logprobs" in error.detail:
+            refused |= {name for name in call.optional if name in sent and "logprobs" in name}
+        if not refused:
+            return False
+        self._dropped |= refused
+        self._reporter.note(
+            f"{self.endpoint} does not take {', '.join(sorted(refused))} ({error.detail}); asking without"
+        )
+        return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,106 @@
+"""The ledger of calls: an append-only JSONL file that says what was asked, what came back, and what it used.
+
+A record is written with one ``write`` when its call is finished, so that a killed process loses the calls in flight
+and no other; a line torn by the kill is cut off when the ledger is opened again. Memory holds the index alone: a key
+and a byte offset per call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal
+
+import orjson
+
+from prefdata.errors import InputError
+
+Standing = Literal["answered", "failed"]
+
+
+class Ledger:
+    """Calls by key. An answer is never replaced by a failure; raises InputError where the file cannot be opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damaged = 0
+        """Whole lines that are no record: their calls count as not made."""
+        self.answered: set[tuple[str, str]] = set()
+        """(base URL, model) of every endpoint that ever answered."""
+        self._index: dict[bytes, int] = {}  # the offset of an answer; of a failure -1 - offset
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}", "check who may write there") from None
+        self._reader: BinaryIO = path.open("rb")
+        self._end = self._load()
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def standing(self, key: str) -> Standing | None:
+        """Whether the call was answered, failed for good, or was never finished."""
+        offset = self._index.get(bytes.fromhex(key))
+        return None if offset is None else "answered" if offset >= 0 else "failed"
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The record of a call; with ``response`` where it was answered, with ``failure`` where it was not."""
+        offset = self._index.get(bytes.fromhex(key))
+        if offset is None:
+            return None
+        self._reader.seek(offset if offset >= 0 else -1 - offset)
+        record = orjson.loads(self._reader.readline())
+        assert isinstance(record, dict)
+        return record
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one finished call."""
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            written = os.write(self._file, line)
+        except OSError as error:
+            raise InputError(f"{self.path}: {error.strerror}", "mend that, then run the same command again") from None
+        if written != len(line):
+            raise InputError(f"{self.path}: the disk is full", "make room, then run the same command again")
+        self._enter(record, self._end)
+        self._end += len(line)
+
+    def close(self) -> None:
+        """Flush to disk and close."""
+        os.fsync(self._file)
+        os.close(self._file)
+        self._reader.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _load(self) -> int:
+        """Index what is there; returns the offset at which the next record will stand."""
+        offset = 0
+        for line in self._reader:
+            if not line.endswith(b"\n"):
+                os.ftruncate(self._file, offset)
+                break
+            try:
+                record = orjson.loads(line)
+                self._enter(record, offset)
+            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+                self.damaged += 1
+            offset += len(line)
+        return offset
+
+    def _enter(self, record: Mapping[str, Any], offset: int) -> None:
+        key = bytes.fromhex(record["key"])
+        if "failure" in record:
+            if self._index.get(key, -1) < 0:
+                self._index[key] = -1 - offset
+        else:
+            self._index[key] = offset
+            self.answered.add((record["base_url"], record["model"]))

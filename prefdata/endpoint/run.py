@@ -1,0 +1,98 @@
+"""One run of a command that makes calls: first all calls, in any order, into the ledger; then the outputs from it.
+
+The second phase is a function of the inputs, the settings and the ledger alone. So a run that was killed and begun
+again ends with the same files as one that was not.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+
+from prefdata.endpoint.caller import CallSettings
+from prefdata.endpoint.reporting import Reporter
+from prefdata.endpoint.session import LEDGER, Session
+from prefdata.records.output import State
+from prefdata.records.publishing import check_outputs, publishing
+from prefdata.records.rows import Row, count_lines, read_rows, require_rows
+from prefdata.records.sources import STDIN, Source, sources, spool
+from prefdata.schema import SchemaName
+
+Noun = TypeVar("Noun")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs(Generic[Noun]):
+    """What a run reads: which lines, and how a line becomes a noun with an id."""
+
+    name: str
+    schema: SchemaName
+    decode: Callable[[Mapping[str, Any]], Noun]
+    identify: Callable[[Noun], str]
+    limit: int | None = None
+
+
+class Run(Generic[Noun]):
+    """A run that holds its state folder; made by ``begin``."""
+
+    def __init__(
+        self, inputs: Inputs[Noun], read: list[Source], state: State, companions: Mapping[str, Path], session: Session
+    ) -> None:
+        self.session = session
+        self._inputs, self._sources, self._state, self._companions = inputs, read, state, companions
+        require_rows(self.rows(), inputs.name, inputs.schema.replace("_", " "))
+
+    def rows(self) -> Iterator[Row[Noun]]:
+        """Every line of the input that is not blank."""
+        inputs = self._inputs
+        return read_rows(self._sources, inputs.schema, inputs.decode, limit=inputs.limit, identify=inputs.identify)
+
+    def make_calls(self, work: Callable[[Noun], Awaitable[object]]) -> None:
+        """The first phase: ``work`` on every valid row."""
+        self.session.reporter.begin(count_lines(self._sources, self._inputs.limit))
+        try:
+            self.session.run((row.noun for row in self.rows() if row.noun is not None), work)
+        finally:
+            self.session.reporter.end()
+
+    @contextmanager
+    def outputs(self) -> Iterator[dict[str, IO[bytes]]]:
+        """The second phase: files by name, moved into place together on leaving without an error."""
+        with publishing(self._state, self._companions) as files:
+            yield files
+
+
+@contextmanager
+def begin(
+    inputs: Inputs[Noun],
+    out: Path,
+    companions: Mapping[str, Path],
+    settings: CallSettings,
+    reporter: Reporter,
+    *,
+    overwrite: bool,
+) -> Iterator[Run[Noun]]:
+    """Check inputs and outputs, take the state folder, and leave the ledger alone in it when all went well."""
+    read = sources([inputs.name])
+    check_outputs(out, companions, read, overwrite)
+    for source in read:
+        if source.name != STDIN:
+            source.open().close()
+    with State(out, None) as state:
+        paid = False
+        try:
+            with Session(state.folder, settings, reporter) as session:
+                try:
+                    spooled = [spool(source, state.path("input.jsonl")) for source in read]
+                    yield Run(inputs, spooled, state, companions, session)
+                finally:
+                    paid = len(session.ledger) > 0
+            if paid:
+                state.finish(keep=(LEDGER,))
+        finally:
+            if not paid:  # nothing that is worth keeping
+                shutil.rmtree(state.folder, ignore_errors=True)

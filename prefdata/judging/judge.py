@@ -1,0 +1,192 @@
+"""``judge``: response sets in, preference pairs out, with every judgment and every drop accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack, overload
+
+from prefdata.endpoint.caller import CallSettings
+from prefdata.endpoint.ledger import Ledger
+from prefdata.endpoint.reporting import Reporter
+from prefdata.endpoint.run import Inputs, Run, begin
+from prefdata.errors import UsageError
+from prefdata.judging.judges import Backend, JudgeSettings, Orders, backends
+from prefdata.judging.tally import JudgeResult, Tally
+from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, dropped_record, pairs_of
+from prefdata.records.codec import judgment_record, pair_from, pair_record, response_set_from, response_set_record
+from prefdata.records.publishing import beside
+from prefdata.records.rows import invalid_record, line, read_rows
+from prefdata.records.sources import Source
+from prefdata.types import Judgment, PreferencePair, ResponseSet
+
+Settings = TypeVar("Settings", JudgeSettings, PairingSettings, CallSettings)
+
+
+class JudgeOptions(TypedDict, total=False):
+    """How judges judge, judgments become pairs, and calls are made."""
+
+    template: str
+    """A built-in template, or the path of a YAML file; "pairwise"."""
+    orders: Orders
+    """Both orders of every two responses ("both"), or one, drawn by ``seed``."""
+    strategy: Strategy
+    """Which responses of a ranked set become pairs; "best-worst"."""
+    min_margin: float
+    seed: int
+    concurrency: int | None
+    """Calls in flight at one endpoint; ``None`` adapts."""
+    timeout: float
+    """Seconds for one attempt at a call in all; 300."""
+    retries: int
+    retry_failed: bool
+    """Make calls again that failed in an earlier run."""
+    reporter: Reporter | None
+
+
+@overload
+def judge(
+    responses: str | Path,
+    output: str | Path,
+    *,
+    judge: str | Sequence[str],
+    judgments: str | Path | None = None,
+    dropped: str | Path | None = None,
+    reparse: bool = False,
+    limit: int | None = None,
+    overwrite: bool = False,
+    **options: Unpack[JudgeOptions],
+) -> JudgeResult: ...
+
+
+@overload
+def judge(
+    responses: Iterable[ResponseSet],
+    output: None = None,
+    *,
+    judge: str | Sequence[str],
+    **options: Unpack[JudgeOptions],
+) -> Iterator[PreferencePair]: ...
+
+
+def judge(
+    responses: str | Path | Iterable[ResponseSet],
+    output: str | Path | None = None,
+    *,
+    judge: str | Sequence[str],
+    judgments: str | Path | None = None,
+    dropped: str | Path | None = None,
+    reparse: bool = False,
+    limit: int | None = None,
+    overwrite: bool = False,
+    **options: Unpack[JudgeOptions],
+) -> JudgeResult | Iterator[PreferencePair]:
+    """Judge every response set of a file and write pairs, judgments and drops; or, given response sets, yield pairs.
+
+    ``judge`` is written ``llm:MODEL``, ``llm:NAME=MODEL@BASE_URL`` or ``rule:NAME``; several are a jury. Finished calls
+    are kept in ``OUTPUT.state/ledger.jsonl`` and never paid again; with ``reparse`` none is made. ``options`` are those
+    of ``JudgeOptions``. Raises InputError, UsageError, OutputExistsError, and ServiceError where an endpoint cannot be
+    used.
+    """
+    specs = [judge] if isinstance(judge, str) else list(judge)
+    if unknown := set(options) - set(JudgeOptions.__annotations__):
+        raise TypeError(f"judge() has no option {', '.join(sorted(unknown))}")
+    if not isinstance(responses, str | Path):
+        if output is not None:
+            raise UsageError(
+                "response sets in memory give pairs in memory", "name a file of response sets, or no output"
+            )
+        return _judged(responses, specs, options)
+    if output is None:
+        raise UsageError("no output is named", "name the file for the pairs")
+    jury = backends(specs, _chosen(JudgeSettings, options))
+    pairing, calls = _chosen(PairingSettings, options), _chosen(CallSettings, options)
+    out = Path(output)
+    companions = {
+        "judgments": Path(judgments) if judgments else beside(out, "judgments"),
+        "dropped": Path(dropped) if dropped else beside(out, "dropped"),
+    }
+    inputs = Inputs(str(responses), "response_set", response_set_from, lambda found: found.id, limit)
+    overwrite = overwrite or reparse or calls.retry_failed
+    with begin(inputs, out, companions, calls, options.get("reporter") or Reporter(), overwrite=overwrite) as run:
+        if reparse:
+            _require_answers(run, jury)
+        else:
+            run.make_calls(lambda found: _ask(found, jury, run))
+        tally = _write(run, jury, pairing)
+    return JudgeResult(out, companions["judgments"], companions["dropped"], tally, run.session.counts)
+
+
+def _chosen(settings: type[Settings], options: JudgeOptions) -> Settings:
+    """Those of ``options`` that ``settings`` has."""
+    names = {field.name for field in dataclasses.fields(settings)}
+    given: dict[str, Any] = {name: value for name, value in options.items() if name in names}
+    return settings(**given)
+
+
+async def _ask(response_set: ResponseSet, jury: Sequence[Backend], run: Run[ResponseSet]) -> None:
+    await asyncio.gather(*(backend.ask(response_set, run.session) for backend in jury))
+
+
+def _write(run: Run[ResponseSet], jury: Sequence[Backend], pairing: PairingSettings) -> Tally:
+    """The second phase: judgments from the ledger, pairs from the judgments, in the order of the input."""
+    tally = Tally()
+    with run.outputs() as files:
+        for row in run.rows():
+            if row.noun is None:
+                tally.invalid += 1
+                files["dropped"].write(line(invalid_record(row)))
+                continue
+            judged = list(_judgments(row.noun, jury, run.session.ledger))
+            pairs, drops = pairs_of(row.noun, judged, pairing)
+            drops = [_explained(drop, judged) for drop in drops]
+            files["judgments"].writelines(line(judgment_record(judgment)) for judgment in judged)
+            files["main"].writelines(line(pair_record(pair)) for pair in pairs)
+            files["dropped"].writelines(line(dropped_record(drop)) for drop in drops)
+            tally.add(judged, len(pairs), [drop.reason for drop in drops])
+    return tally
+
+
+def _judgments(response_set: ResponseSet, jury: Sequence[Backend], ledger: Ledger) -> Iterator[Judgment]:
+    for backend in jury:
+        yield from backend.judgments(response_set, ledger)
+
+
+def _explained(drop: Dropped, judgments: Sequence[Judgment]) -> Dropped:
+    """A drop with the words that its judgments have for it, where it has none of its own."""
+    if drop.detail is None and drop.reason in ("call-failed", "abstained"):
+        said = sorted({judgment.rationale for judgment in judgments if judgment.ranking is None and judgment.rationale})
+        return dataclasses.replace(drop, detail="; ".join(said) or None)
+    return drop
+
+
+def _require_answers(run: Run[ResponseSet], jury: Sequence[Backend]) -> None:
+    """Raise UsageError where the ledger lacks an answer: what is written must never be less than what was asked."""
+    ledger, wanted, missing = run.session.ledger, 0, 0
+    for response_set in (row.noun for row in run.rows() if row.noun is not None):
+        for backend in jury:
+            for call in backend.calls(response_set):
+                wanted += 1
+                missing += ledger.standing(call.key) is None
+    if missing:
+        raise UsageError(
+            f"{missing} of {wanted} answers are not in {ledger.path}",
+            "run without --reparse to make these calls (another judge, prompt or parameter makes another call)",
+        )
+
+
+def _judged(
+    response_sets: Iterable[ResponseSet], specs: Sequence[str], options: JudgeOptions
+) -> Iterator[PreferencePair]:
+    """Pairs of response sets that are in no file; nothing is kept between runs."""
+    with tempfile.TemporaryDirectory(prefix="prefdata-") as folder:
+        responses, pairs = Path(folder) / "responses.jsonl", Path(folder) / "pairs.jsonl"
+        with responses.open("wb") as file:
+            file.writelines(line(response_set_record(each)) for each in response_sets)
+        judge(responses, pairs, judge=specs, **options)
+        for row in read_rows([Source(str(pairs))], "preference_pair", pair_from):
+            assert row.noun is not None
+            yield row.noun

@@ -1,0 +1,131 @@
+"""What a run of judges came to: counts that add up, and how much the shown order mattered."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefdata.endpoint.reporting import CallCounts
+from prefdata.types import Judgment
+
+
+@dataclass(slots=True)
+class OrderCounts:
+    """One judge's verdicts on two responses, by shown order."""
+
+    compared: int = 0
+    """Comparisons with a readable verdict in both orders."""
+    consistent: int = 0
+    """Of these, the ones in which both orders say the same."""
+    decisive: int = 0
+    """Verdicts that prefer one of the two."""
+    first: int = 0
+    """Of these, the ones that prefer the response shown first."""
+
+    @property
+    def consistency(self) -> float | None:
+        """Share of comparisons in which both orders say the same."""
+        return self.consistent / self.compared if self.compared else None
+
+    @property
+    def first_preferred(self) -> float | None:
+        """Share of decisive verdicts for the response shown first; 0.5 is no preference."""
+        return self.first / self.decisive if self.decisive else None
+
+    def add(self, judgments: Sequence[Judgment]) -> None:
+        """Count one judge's judgments of one response set."""
+        by_couple: dict[frozenset[str], list[Judgment]] = defaultdict(list)
+        for judgment in judgments:
+            if len(judgment.shown) == 2 and judgment.ranking is not None and judgment.order is not None:
+                by_couple[frozenset(judgment.shown)].append(judgment)
+                if len(judgment.ranking) == 2:
+                    self.decisive += 1
+                    self.first += judgment.ranking[0] == judgment.shown[:1]
+        for seen in by_couple.values():
+            if {judgment.order for judgment in seen} == {0, 1}:
+                self.compared += 1
+                self.consistent += len({_said(judgment) for judgment in seen}) == 1
+
+
+def _said(judgment: Judgment) -> str | None:
+    """The response that a verdict on two prefers; ``None`` for a tie."""
+    ranking = judgment.ranking or ()
+    return ranking[0][0] if len(ranking) == 2 else None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Lines in = sets with pairs + sets dropped + invalid lines."""
+
+    sets: int = 0
+    with_pairs: int = 0
+    pairs: int = 0
+    judgments: int = 0
+    unreadable: int = 0
+    failed: int = 0
+    """Calls that gave no judgment."""
+    invalid: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Response sets without a pair, by reason."""
+    orders: dict[str, OrderCounts] = field(default_factory=dict)
+    """By judge."""
+
+    def add(self, judgments: Sequence[Judgment], pairs: int, reasons: Sequence[str]) -> None:
+        """Count one response set."""
+        self.sets += 1
+        self.with_pairs += pairs > 0
+        self.pairs += pairs
+        self.dropped.update(reasons)
+        by_judge: dict[str, list[Judgment]] = defaultdict(list)
+        for judgment in judgments:
+            self.judgments += 1
+            self.failed += "call_failed" in judgment.flags
+            self.unreadable += "unreadable" in judgment.flags
+            by_judge[judgment.judge.name].append(judgment)
+        for name, own in by_judge.items():
+            self.orders.setdefault(name, OrderCounts()).add(own)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeResult:
+    """What a run of ``judge`` came to, and where its files are."""
+
+    output: Path
+    judgments: Path
+    dropped: Path
+    tally: Tally
+    calls: CallCounts
+
+    @property
+    def ok(self) -> bool:
+        """Whether every line was a response set and every call was answered."""
+        return not self.tally.invalid and not self.tally.failed
+
+    def document(self) -> Mapping[str, Any]:
+        """The result as JSON."""
+        tally = self.tally
+        return {
+            "ok": self.ok,
+            "output": str(self.output),
+            "judgments": str(self.judgments),
+            "dropped": str(self.dropped),
+            "counts": {
+                "lines": tally.sets + tally.invalid,
+                "sets": tally.sets,
+                "sets_with_pairs": tally.with_pairs,
+                "pairs": tally.pairs,
+                "judgments": tally.judgments,
+                "unreadable": tally.unreadable,
+                "invalid_lines": tally.invalid,
+                "dropped": dict(sorted(tally.dropped.items())),
+            },
+            "calls": {**asdict(self.calls), "failed": tally.failed},
+            "orders": {
+                name: {**asdict(counts), "consistency": counts.consistency, "first_preferred": counts.first_preferred}
+                for name, counts in sorted(tally.orders.items())
+                if counts.decisive or counts.compared
+            },
+        }

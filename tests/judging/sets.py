@@ -1,0 +1,55 @@
+"""Response sets as files, a judge that can be asked, and what a run left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.servers import Answer, Reply, Request, completion, last_words
+
+
+def row(id: str, *texts: Any, prompt: Any = None, **rest: Any) -> dict[str, Any]:
+    """One response set whose response ids are r0, r1, …"""
+    responses = [{"id": f"r{place}", "response": text} for place, text in enumerate(texts)]
+    return {"id": id, "prompt": {"prompt": prompt or f"prompt of {id}", **rest}, "responses": responses}
+
+
+def write(path: Path, rows: Iterable[Any]) -> Path:
+    """One JSON line a row; bytes as they are."""
+    path.write_bytes(
+        b"\n".join(each if isinstance(each, bytes) else json.dumps(each).encode() for each in rows) + b"\n"
+    )
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSONL file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def shown(request: Request) -> tuple[str, str]:
+    """The two responses that the built-in templates show."""
+    first, second = re.findall(r"<response [AB]>\n(.*?)\n</response [AB]>", last_words(request), re.DOTALL)
+    return first, second
+
+
+def judging(prefer: Callable[[str, str], str]) -> Answer:
+    """A judge that answers [[A]], [[B]] or [[C]] as ``prefer`` says of the two texts shown."""
+
+    def answer(request: Request, count: int) -> Reply:
+        return completion(f"I think so. [[{prefer(*shown(request))}]]")
+
+    return answer
+
+
+def longer(first: str, second: str) -> str:
+    """A judge without position bias."""
+    return "C" if len(first) == len(second) else "A" if len(first) > len(second) else "B"
+
+
+def timeless(path: Path) -> bytes:
+    """A file without the one field that two runs may not share."""
+    return re.sub(rb'"created_at":"[^"]*",?', b"", path.read_bytes())
