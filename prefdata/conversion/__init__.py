@@ -1,0 +1,1 @@
+"""Foreign preference formats to records of ours: one file per format in ``formats/``, listed in ``registry``."""

@@ -1,0 +1,133 @@
+"""``prefdata convert``: foreign preference files to pairs, or to responses and judgments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from prefdata.cli import common
+from prefdata.cli.output import print_json, say
+from prefdata.conversion.convert import ConvertResult, convert
+from prefdata.conversion.registry import FORMATS
+from prefdata.conversion.work import Tie, To
+from prefdata.pairing.pairs import STRATEGIES, Strategy
+
+
+def _list_formats(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        for name, format_ in FORMATS.items():
+            click.echo(f"{name:24}{format_.summary}\n{'':24}recognised by {format_.signature}")
+        context.exit()
+
+
+@click.command("convert", short_help="Turn a foreign preference format into pairs.")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where the records go (JSONL).")
+@click.option(
+    "--from",
+    "from_",
+    metavar="FORMAT",
+    default="auto",
+    show_default=True,
+    help="The format of INPUTS; auto says what it found and why. --formats lists them.",
+)
+@click.option(
+    "--to",
+    type=click.Choice(["pairs", "responses"]),
+    default="pairs",
+    show_default=True,
+    help="responses writes responses and judgments, which keeps every rank and tie.",
+)
+@click.option(
+    "--tie", type=click.Choice(["drop", "fail"]), default="drop", show_default=True, help="What a tie is, for pairs."
+)
+@click.option(
+    "--dropped",
+    type=click.Path(path_type=Path),
+    help="Where preferences without a pair go, each with its reason. [default: beside the output]",
+)
+@click.option(
+    "--judgments",
+    type=click.Path(path_type=Path),
+    help="Where judgments go with --to responses. [default: beside the output]",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="best-worst",
+    show_default=True,
+    help="Which of several ranked responses become pairs.",
+)
+@click.option("--min-margin", type=float, default=0.0, show_default=True, help="Make no pair with a smaller margin.")
+@click.option(
+    "--formats",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_formats,
+    help="List the formats, and exit.",
+)
+@common.seed
+@common.limit
+@common.overwrite
+@common.output_format
+@common.quiet
+@common.config
+def command(
+    inputs: tuple[str, ...],
+    output: Path,
+    from_: str,
+    to: To,
+    tie: Tie,
+    dropped: Path | None,
+    judgments: Path | None,
+    strategy: Strategy,
+    min_margin: float,
+    seed: int,
+    limit: int | None,
+    overwrite: bool,
+    format_: str,
+    quiet: bool,
+) -> int:
+    """Turn INPUTS of a foreign preference format into pairs: JSONL, JSON arrays or Parquet.
+
+    Every row is in the output or, with its reason, in the dropped file. Exit code 1 says that some rows are broken or
+    not of the format.
+    """
+    result = convert(
+        inputs,
+        output=output,
+        from_=from_,
+        to=to,
+        tie=tie,
+        dropped=dropped,
+        judgments=judgments,
+        strategy=strategy,
+        min_margin=min_margin,
+        seed=seed,
+        overwrite=overwrite,
+        limit=limit,
+    )
+    if format_ == "json":
+        paths = {"output": result.output, "dropped": result.dropped_output, "judgments": result.judgments_output}
+        written = {name: str(path) for name, path in paths.items() if path is not None}
+        print_json({"format": result.format, "reason": result.reason, "files": written, **result.counts.record()})
+    else:
+        _print(result, quiet)
+    return 0 if result.ok else 1
+
+
+def _print(result: ConvertResult, quiet: bool) -> None:
+    counts = result.counts
+    say(f"format {result.format}: {result.reason}", quiet=quiet)
+    if result.judgments_output is not None:
+        made = f"{counts.response_sets} response sets: {result.output}"
+        made += f"\n{counts.judgments} judgments: {result.judgments_output}"
+    else:
+        made = f"{counts.pairs} pairs from {counts.kept} of {counts.preferences} preferences: {result.output}"
+    click.echo(f"{counts.rows} rows\n{made}", err=True)
+    if counts.dropped:
+        click.echo(f"no pair from {sum(counts.dropped.values())}: {result.dropped_output}", err=True)
+        for reason, number in counts.dropped.most_common():
+            click.echo(f"  {number:>8}  {reason}", err=True)

@@ -1,0 +1,60 @@
+"""Which format the files are in: the one that the user named, if their rows can be read so, else the one found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from prefdata.conversion.outcomes import Format, WrongShapeError
+from prefdata.conversion.reading import RawRow, raw_rows
+from prefdata.conversion.registry import SAMPLE, Detection, detected
+from prefdata.errors import InputError, UsageError
+from prefdata.records.sources import Source
+
+
+def detect(files: Sequence[tuple[str, Source]], chosen: Format | None) -> Detection:
+    """The format that was named or found; raises UsageError or InputError where the files are not in one format."""
+    found: Detection | None = None
+    for name, source in files:
+        rows = list(islice(raw_rows(source, name), SAMPLE))
+        values = [row.value for row in rows if row.value is not None]
+        if not values:
+            problem = f"no row of {name} is a JSON object ({_first(rows)})" if rows else f"{name} is empty"
+            raise InputError(problem, "it must hold one object a line, a JSON array of objects, or be a Parquet file")
+        if chosen is not None:
+            _check_fits(chosen, values, name)
+            continue
+        here = detected(values, name)
+        if found is not None and here.format is not found.format:
+            raise UsageError(
+                f"{files[0][0]} is in format {found.format.name}, {name} in {here.format.name}",
+                "convert them one by one",
+            )
+        found = found or here
+    if found is None:
+        assert chosen is not None
+        return Detection(chosen, 1.0, "named with --from")
+    return found
+
+
+def _check_fits(format_: Format, values: Sequence[dict[str, Any]], name: str) -> None:
+    """Raise InputError where no row can be read: the wrong format was named."""
+    problem = ""
+    for value in values:
+        try:
+            outcomes = list(format_.read([value]))
+        except WrongShapeError as error:
+            problem = problem or str(error)
+        else:
+            if outcomes:
+                return
+    try:
+        hint = f"it looks like {detected(values, name).format.name}"
+    except UsageError as error:
+        hint = error.hint or "look at the columns of the file"
+    raise InputError(f"{name} is not in format {format_.name}: {problem}", hint)
+
+
+def _first(rows: Sequence[RawRow]) -> str:
+    return f"line {rows[0].line}: {rows[0].problem}"

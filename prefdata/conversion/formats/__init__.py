@@ -1,0 +1,1 @@
+"""One file per format: how a row is recognised, and what it becomes."""

@@ -1,0 +1,40 @@
+"""axolotl's chat_template.default: a conversation, and two answers as text, a message or a list of messages."""
+
+from __future__ import annotations
+
+from prefdata.conversion.outcomes import Format, Outcome, Row, each
+from prefdata.conversion.sides import column, is_messages, messages, paired, side
+
+
+def detect(row: Row) -> float:
+    asked = is_messages(row.get("messages")) and row.get("prompt") is None and "score_chosen" not in row
+    return 1.0 if asked and row.get("chosen") is not None and row.get("rejected") is not None else 0.0
+
+
+def read(row: Row) -> Outcome:
+    context = messages(column(row, "messages"), "messages")
+    return paired(
+        row,
+        context,
+        side(row, "chosen"),
+        side(row, "rejected"),
+        used=("messages", "chosen", "rejected", "tools"),
+        tools=row.get("tools") or None,
+    )
+
+
+FORMAT = Format(
+    name="axolotl",
+    summary="axolotl chat_template.default",
+    signature='"messages" beside "chosen" and "rejected", without "prompt"',
+    detect=detect,
+    read=each(read),
+    examples=(
+        {
+            "messages": [{"role": "user", "content": "Sum?"}],
+            "chosen": {"role": "assistant", "content": "BETTER"},
+            "rejected": {"role": "assistant", "content": "WORSE"},
+        },
+        {"messages": [{"role": "user", "content": "Sum?"}], "chosen": "BETTER", "rejected": "WORSE"},
+    ),
+)

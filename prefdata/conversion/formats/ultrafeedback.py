@@ -1,0 +1,60 @@
+"""UltraFeedback as published (Cui et al. 2023, arXiv:2310.01377): several completions with scores by GPT-4.
+
+The fine-grained score ranks them: thousands of completions carry an overall score of 10 where it should be 1.
+"""
+
+from __future__ import annotations
+
+from prefdata.conversion.outcomes import Format, Outcome, Row, each
+from prefdata.conversion.ranking import response, response_set, scored
+from prefdata.conversion.sides import leftover, number, objects, optional, text
+from prefdata.types import Judge
+
+JUDGE = Judge("llm", "ultrafeedback-gpt-4")
+SCORE = "fine-grained_score"
+
+
+def detect(row: Row) -> float:
+    completions = row.get("completions")
+    if not isinstance(row.get("instruction"), str) or not isinstance(completions, list) or not completions:
+        return 0.0
+    return 1.0 if all(isinstance(one, dict) and SCORE in one for one in completions) else 0.0
+
+
+def read(row: Row) -> Outcome:
+    completions = objects(row, "completions")
+    responses = [
+        response(
+            str(place),
+            text(one, "response"),
+            optional(one, "model"),
+            **leftover(one, ("response", "model", SCORE)),
+        )
+        for place, one in enumerate(completions)
+    ]
+    asked = response_set(
+        text(row, "instruction"), responses, metadata=leftover(row, ("instruction", "completions", "models"))
+    )
+    return scored(asked, JUDGE, {str(place): number(one, SCORE) for place, one in enumerate(completions)})
+
+
+FORMAT = Format(
+    name="ultrafeedback",
+    summary="UltraFeedback with all completions",
+    signature=f'"instruction" beside "completions" that have a "{SCORE}"',
+    detect=detect,
+    read=each(read),
+    ranked=True,
+    examples=(
+        {
+            "source": "example",
+            "instruction": "Sum?",
+            "models": ["a", "b", "c"],
+            "completions": [
+                {"model": "a", "response": "WORSE", SCORE: 1.5, "overall_score": 10.0, "annotations": {}},
+                {"model": "b", "response": "between", SCORE: 3.0, "overall_score": 6.0, "annotations": {}},
+                {"model": "c", "response": "BETTER", SCORE: 4.75, "overall_score": 8.0, "annotations": {}},
+            ],
+        },
+    ),
+)

@@ -1,0 +1,148 @@
+"""Rows of one format to records, each row accounted for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import groupby
+from typing import Any, Literal
+
+from prefdata.conversion.outcomes import Format, Outcome, Paired, Ranked, WrongShapeError
+from prefdata.conversion.reading import RawRow
+from prefdata.errors import InputError
+from prefdata.pairing.pairs import PairingSettings, dropped_record, pairs_of
+from prefdata.records.codec import judgment_record, pair_id, pair_record, response_set_record
+from prefdata.records.sinks import MAIN, Sinks
+from prefdata.schema import SchemaName, validator, violations
+
+To = Literal["pairs", "responses"]
+Tie = Literal["drop", "fail"]
+
+DROPPED, JUDGMENTS = "dropped", "judgments"
+
+
+@dataclass(slots=True)
+class ConvertCounts:
+    """What became of the input: ``preferences == kept + sum(dropped)``."""
+
+    rows: int = 0
+    preferences: int = 0
+    """Preferences found: one a row in most formats, one a group of replies in a tree; a broken row counts as one."""
+    kept: int = 0
+    pairs: int = 0
+    response_sets: int = 0
+    judgments: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Preferences without a pair, by reason."""
+
+    def record(self) -> dict[str, Any]:
+        """The counts as a JSON document."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**values, "dropped": dict(self.dropped)}
+
+
+class Work:
+    """Turns rows into records and keeps the counts."""
+
+    def __init__(self, format_: Format, to: To, tie: Tie, settings: PairingSettings, into: Sinks) -> None:
+        self.counts = ConvertCounts()
+        self._format, self._to, self._tie, self._settings, self._into = format_, to, tie, settings, into
+
+    def take(self, rows: Sequence[RawRow]) -> None:
+        """One row, or the rows of one group."""
+        self.counts.rows += len(rows)
+        problem, reason, outcomes = rows[0].problem, "invalid-line", list[Outcome]()
+        if problem is None:
+            try:
+                outcomes = list(self._format.read([row.value for row in rows if row.value is not None]))
+            except WrongShapeError as error:
+                problem, reason = str(error), "wrong-shape"
+        if problem is not None:
+            for row in rows:
+                self._drop(row, reason, problem, raw=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Paired):
+                self._pair(rows[0], outcome)
+            elif isinstance(outcome, Ranked):
+                self._ranked(rows[0], outcome)
+            else:
+                self._drop(rows[0], outcome.reason, outcome.detail, raw=len(outcomes) == 1)
+
+    def _pair(self, row: RawRow, outcome: Paired) -> None:
+        record = {"id": "", **outcome.record}
+        record["id"] = record["id"] or pair_id(record)
+        if problem := _problem("preference_pair", record):
+            self._drop(row, "wrong-shape", problem, raw=True)
+            return
+        self._keep()
+        self._write_pair(row, record)
+
+    def _ranked(self, row: RawRow, outcome: Ranked) -> None:
+        record = response_set_record(outcome.response_set)
+        if problem := _problem("response_set", record):
+            self._drop(row, "wrong-shape", problem, raw=True)
+        elif self._to == "responses":
+            self._keep()
+            self.counts.response_sets += 1
+            self.counts.judgments += len(outcome.judgments)
+            record["prompt"]["metadata"] = {**record["prompt"].get("metadata", {}), **_source(row)}
+            self._into.write(MAIN, record)
+            for judgment in outcome.judgments:
+                self._into.write(JUDGMENTS, judgment_record(judgment))
+        else:
+            pairs, gone = pairs_of(outcome.response_set, outcome.judgments, self._settings)
+            for nothing in gone:
+                listed = dropped_record(nothing)
+                self._drop(row, listed.pop("reason"), listed.pop("detail", None), **listed)
+            if pairs:
+                self._keep()
+            for pair in pairs:
+                self._write_pair(row, pair_record(pair))
+
+    def _keep(self) -> None:
+        self.counts.preferences += 1
+        self.counts.kept += 1
+
+    def _write_pair(self, row: RawRow, record: dict[str, Any]) -> None:
+        self.counts.pairs += 1
+        record.setdefault("source", self._format.name)
+        record["metadata"] = {**record.get("metadata", {}), **_source(row)}
+        self._into.write(MAIN, record)
+
+    def _drop(self, row: RawRow, reason: str, detail: str | None, *, raw: bool = False, **more: Any) -> None:
+        if reason == "tie" and self._tie == "fail":
+            where = ", ".join(f"{name} {value}" for name, value in row.place.items())
+            raise InputError(f"a tie: {where}" + (f" ({detail})" if detail else ""), "drop ties with --tie drop")
+        self.counts.preferences += 1
+        self.counts.dropped[reason] += 1
+        record = {"reason": reason, "detail": detail, **row.place, **more, "raw": row.text if raw else None}
+        self._into.write(DROPPED, {name: value for name, value in record.items() if value is not None})
+
+
+def _problem(schema: SchemaName, record: dict[str, Any]) -> str | None:
+    if validator(schema).is_valid(record):
+        return None
+    first = next(violations(schema, record))
+    return f"{first.pointer}: {first.message}"
+
+
+def _source(row: RawRow) -> dict[str, Any]:
+    return {f"source_{name}": value for name, value in row.place.items()}
+
+
+def groups(rows: Iterator[RawRow], format_: Format) -> Iterator[list[RawRow]]:
+    """Rows one by one, or neighbours of the same key together; a row that is none stands alone."""
+    if format_.group is None:
+        yield from ([row] for row in rows)
+        return
+    group = format_.group
+
+    def key(row: RawRow) -> Any:
+        try:
+            return row.file, group(row.value) if row.value is not None else object()
+        except WrongShapeError:
+            return object()
+
+    for _, together in groupby(rows, key):
+        yield list(together)

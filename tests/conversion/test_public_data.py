@@ -1,0 +1,95 @@
+"""Published figures from the public files themselves."""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import orjson
+import pytest
+
+import prefdata as api
+from prefdata.types import Message, PreferencePair
+from tests.conftest import Run
+
+pytestmark = pytest.mark.shared
+HH = "hh_rlhf_harmless_base.jsonl.gz"
+
+
+def transcript(pair: PreferencePair, side: str) -> tuple[Message, ...]:
+    prompt, answer = pair.prompt, getattr(pair, side)
+    assert not isinstance(prompt, str)
+    return (*prompt, *answer)
+
+
+def test_hh_figures(shared_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs.jsonl"
+    result = api.convert(shared_data / HH, output=out)
+    assert (result.format, result.counts.rows, result.counts.kept, result.counts.pairs) == ("hh", 1156, 1156, 1156)
+    assert not result.counts.dropped
+    assert (tmp_path / "pairs.dropped.jsonl").read_bytes() == b""
+
+    pairs = api.convert(out).pairs  # our own pairs are TRL's format
+    assert len(pairs) == 1156
+    assert [pair.metadata["source_line"] for pair in pairs] == list(range(1, 1157))
+    turns = Counter(len(transcript(pair, "chosen")) for pair in pairs)
+    assert [turns[length] for length in (2, 4, 6, 8)] == [348, 288, 288, 160]
+    sides = [transcript(pair, side) for pair in pairs for side in ("chosen", "rejected")]
+    repeated = [side for side in sides if any(a.role == b.role for a, b in pairwise(side))]
+    assert len(repeated) == 4
+    silent = [
+        number
+        for number, pair in enumerate(pairs, start=1)
+        for side in ("chosen", "rejected")
+        if transcript(pair, side)[-1].content == ""
+    ]
+    assert silent == [87, 517, 926, 1104]
+    assert all(pair.chosen != pair.rejected for pair in pairs)
+
+
+def test_hh_loses_no_character(shared_data: Path) -> None:
+    pairs = api.convert(shared_data / HH).pairs
+    names = {"user": "Human", "assistant": "Assistant"}
+    with gzip.open(shared_data / HH) as file:
+        for pair, line in zip(pairs, file, strict=True):
+            row = orjson.loads(line)
+            for side in ("chosen", "rejected"):
+                written = "".join(f"\n\n{names[m.role]}: {m.content}" for m in transcript(pair, side))
+                assert written == row[side]
+
+
+def test_pandalm_counts(shared_data: Path) -> None:
+    result = api.convert(shared_data / "pandalm_testset_v1.json")
+    counts = result.counts
+    assert (result.format, counts.rows, counts.preferences) == ("pandalm", 999, 999)
+    assert counts.dropped["wrong-shape"] == 6  # a boolean for a response
+    assert counts.kept + sum(counts.dropped.values()) == 999
+    broken = [record for record in result.dropped if record["reason"] == "wrong-shape"]
+    assert all("holds a boolean, not text" in record["detail"] for record in broken)
+    assert [orjson.loads(record["raw"])["idx"] for record in broken] == [157, 158, 159, 161, 162, 164]
+    sets = api.convert(shared_data / "pandalm_testset_v1.json", to="responses")
+    assert (sets.counts.response_sets, sets.counts.judgments) == (993, 2979)
+    empty = [one for one in sets.response_sets if any(response.content == "" for response in one.responses)]
+    assert len(empty) == 54
+
+
+def test_oasst_figures(shared_data: Path, tmp_path: Path, prefdata: Run) -> None:
+    source = shared_data / "oasst_en_100_trees.jsonl"
+    result = api.convert(source, to="responses")
+    whole = {one.id: len(one.responses) for one in result.response_sets}
+    ranked = [judgment for judgment in result.judgments if len(judgment.shown) == whole[judgment.response_set_id]]
+    assert len(ranked) == 211  # fully ranked; one set more has a reply without a rank
+    assert (result.counts.response_sets, dict(result.counts.dropped)) == (212, {"no-ranked-replies": 2})
+    depths = Counter(len(one.prompt.content) for one in result.response_sets)
+    assert max(depths) > 1
+
+    # The road by files: convert --to responses, then pair, comes to the same pairs as convert alone.
+    done = prefdata("convert", source, "-o", "r.jsonl", "--to", "responses", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = prefdata("pair", "r.jsonl", "r.judgments.jsonl", "-o", "pairs.jsonl", "--strategy", "all", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    by_files = {orjson.loads(line)["id"] for line in (tmp_path / "pairs.jsonl").read_bytes().splitlines()}
+    assert by_files == {pair.id for pair in api.convert(source, strategy="all").pairs}
+    assert len(by_files) > 212
