@@ -1,29 +1,29 @@
-"""Hotel bookings: what guests ask, what the desk should answer, and what a careless desk did answer."""
+"""Hotel bookings: what guests write, what the desk should answer, and what a careless desk did answer."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 Split = Literal["train", "held-out"]
+SPLITS: tuple[str, ...] = get_args(Split)
 
-TRAIN_CITIES = (
+TRAIN_CITIES = tuple(
     "Amsterdam Antwerp Athens Barcelona Basel Beirut Berlin Bilbao Bogota Bologna Boston Brussels Cairo Cardiff Chicago "
     "Cologne Copenhagen Dallas Delhi Denver Dresden Dublin Dundee Florence Geneva Genoa Ghent Glasgow Granada Hamburg "
     "Hanoi Havana Helsinki Istanbul Jakarta Karachi Krakow Kyoto Lagos Leipzig Lima Lisbon London Lyon Madrid Malaga "
     "Manila Marseille Miami Milan Montreal Moscow Mumbai Munich Nairobi Naples Nice Osaka Oslo Palermo Paris Porto Prague "
-    "Quito"
-).split()
-HELD_OUT_CITIES = (
+    "Quito".split()
+)
+HELD_OUT_CITIES = tuple(
     "Accra Ankara Bergen Bristol Bruges Budapest Calgary Cordoba Dakar Gdansk Houston Izmir Kampala Lahore Leeds Lille "
-    "Malmo Minsk Nantes Orlando Ottawa Perth Phoenix Riga Rome Seoul Seville Sydney Tokyo Turin Vienna Zurich"
-).split()
-CITIES = (*TRAIN_CITIES, *HELD_OUT_CITIES)
+    "Malmo Minsk Nantes Orlando Ottawa Perth Phoenix Riga Rome Seoul Seville Sydney Tokyo Turin Vienna Zurich".split()
+)
+CITIES = TRAIN_CITIES + HELD_OUT_CITIES
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-NIGHTS = tuple(range(2, 10))
-GUESTS = tuple(range(2, 10))
+COUNTS = tuple(range(2, 10))
 ROOMS = ("single", "double", "twin", "family", "garden", "corner", "quiet", "suite")
 
 REQUESTS = (
@@ -32,8 +32,8 @@ REQUESTS = (
     "I would like {nights} nights in {city} from {day}: a {room} room, {guests} guests.",
     "From {day} we stay {nights} nights in {city}. We are {guests} guests. A {room} room, please.",
 )
-CARELESSNESS = 0.45
-"""How often the desk whose replies the model learns from gets a slot wrong, each slot by itself."""
+CARELESSNESS = 0.55
+"""How often a careless desk leaves a slot as its form is printed, each slot by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,50 +47,54 @@ class Booking:
     room: str
 
     def request(self, form: int) -> str:
-        """What the guest writes, in one of the ``REQUESTS`` forms."""
-        city, day, nights, guests, room = astuple(self)
-        return REQUESTS[form].format(city=city, day=day, nights=nights, guests=guests, room=room)
+        """What the guest writes, in the ``form``-th of ``REQUESTS``."""
+        return REQUESTS[form].format(**asdict(self))
 
     def reply(self) -> str:
-        """What the desk answers when it makes no mistake."""
+        """The desk's answer that repeats these slots.
+
+        >>> Booking("Kyoto", "Friday", 3, 2, "twin").reply()
+        'Booked: Kyoto, Friday, 3 nights, 2 guests, twin room.'
+        """
         return f"Booked: {self.city}, {self.day}, {self.nights} nights, {self.guests} guests, {self.room} room."
 
 
-def draw(random_: random.Random, cities: tuple[str, ...] | list[str]) -> Booking:
+PRINTED = Booking("Paris", "Saturday", 2, 2, "double")
+"""The form as it is printed: what a careless desk books when it does not look."""
+
+
+def draw(source: random.Random, cities: Sequence[str]) -> Booking:
     """A booking with every slot uniform."""
-    return Booking(*(random_.choice(options) for options in (cities, DAYS, NIGHTS, GUESTS, ROOMS)))  # type: ignore[arg-type]
+    return Booking(
+        source.choice(cities), source.choice(DAYS), source.choice(COUNTS), source.choice(COUNTS), source.choice(ROOMS)
+    )
 
 
-def blunder(random_: random.Random, booking: Booking, carelessness: float = CARELESSNESS) -> Booking:
-    """``booking`` as a careless desk repeats it: each slot wrong with that probability, by any other value of its kind."""
-    kinds = {"city": CITIES, "day": DAYS, "nights": NIGHTS, "guests": GUESTS, "room": ROOMS}
-    wrong = {
-        name: random_.choice([option for option in options if option != getattr(booking, name)])
-        for name, options in kinds.items()
-        if random_.random() < carelessness
-    }
-    return replace(booking, **wrong)  # type: ignore[arg-type]
+def careless(source: random.Random, booking: Booking, carelessness: float) -> Booking:
+    """``booking`` with each slot, at probability ``carelessness``, left as printed."""
+    left: dict[str, Any] = {name: value for name, value in asdict(PRINTED).items() if source.random() < carelessness}
+    return replace(booking, **left)
 
 
-def training_pairs(seed: int, carelessness: float = CARELESSNESS) -> Iterator[tuple[str, str]]:
-    """Requests and careless replies over all cities, without end."""
-    random_ = random.Random(f"corpus {seed}")
+def exchanges(seed: int, carelessness: float) -> Iterator[tuple[str, str]]:
+    """Requests and replies over all cities, without end."""
+    source = random.Random(f"exchanges {seed} {carelessness}")
     while True:
-        booking = draw(random_, CITIES)
-        yield booking.request(random_.randrange(len(REQUESTS))), blunder(random_, booking, carelessness).reply()
+        booking = draw(source, CITIES)
+        yield booking.request(source.randrange(len(REQUESTS))), careless(source, booking, carelessness).reply()
 
 
-def prompts(count: int, split: Split, seed: int) -> list[dict[str, object]]:
-    """``count`` different prompt records with the right reply as reference; the splits share no city."""
-    random_ = random.Random(f"{split} {seed}")
-    cities = TRAIN_CITIES if split == "train" else HELD_OUT_CITIES
-    records: dict[str, dict[str, object]] = {}
+def prompts(count: int, split: Split, seed: int) -> list[dict[str, Any]]:
+    """``count`` different prompt records, each with its right reply as reference; the two splits share no city."""
+    source = random.Random(f"prompts {split} {seed}")
+    records: dict[str, dict[str, Any]] = {}
     while len(records) < count:
-        booking = draw(random_, cities)
-        request = booking.request(random_.randrange(len(REQUESTS)))
-        records[request] = {
-            "id": f"{split}-{len(records):05d}",
-            "prompt": [{"role": "user", "content": request}],
-            "reference": booking.reply(),
-        }
+        booking = draw(source, TRAIN_CITIES if split == "train" else HELD_OUT_CITIES)
+        request = booking.request(source.randrange(len(REQUESTS)))
+        if request not in records:
+            records[request] = {
+                "id": f"{split}-{len(records):05d}",
+                "prompt": [{"role": "user", "content": request}],
+                "reference": booking.reply(),
+            }
     return list(records.values())

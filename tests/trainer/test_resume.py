@@ -1,0 +1,157 @@
+"""Killed at any instant and run again, a run ends with the same bytes as one that nobody disturbed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefdata_trainer import train_dpo
+
+from prefdata.errors import PrefdataError, UsageError
+from tests.trainer.conftest import MakeDataset, trajectory_pairs
+
+SETTINGS: dict[str, Any] = {
+    "learning_rate": 2e-3,
+    "epochs": 3,
+    "gradient_accumulation": 2,
+    "save_steps": 4,
+    "lora_dropout": 0.1,  # draws random numbers in every step: their state must be taken up, too
+}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def work(dataset: str, output: str, model: str, settings: dict[str, Any]) -> None:
+    """A run in a child process."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        train_dpo(dataset, output, model=model, **settings)
+    except PrefdataError as error:
+        Path(output + ".error").write_text(error.message)
+
+
+Begin = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def begin() -> Begin:
+    """Starts a run in a process of its own, forked from one in which torch and TRL are loaded already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["prefdata_trainer.dpo", "tests.trainer.test_resume"])
+
+    def start(dataset: Path, output: Path, model: Path, **changes: Any) -> Any:
+        process = context.Process(target=work, args=(str(dataset), str(output), str(model), {**SETTINGS, **changes}))
+        process.start()
+        return process
+
+    return start
+
+
+def wait_for(condition: Callable[[], bool], process: Any) -> None:
+    """Until ``condition`` holds or the process has ended."""
+    while not condition() and process.exitcode is None:
+        time.sleep(0.002)
+
+
+def kill(process: Any) -> bool:
+    """SIGKILL; whether the process was still at work."""
+    process.kill()
+    process.join()
+    return bool(process.exitcode == -signal.SIGKILL)
+
+
+def test_killed_at_random_moments(begin: Begin, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path) -> None:
+    """Kills while rendering, while loading, while a checkpoint is being written, between two, and while finishing."""
+    dataset, output = make_dataset(trajectory_pairs(24)), tmp_path / "adapter"
+    train_dpo(dataset, output, model=str(tiny_model), **SETTINGS)
+    undisturbed = contents(output)
+    output.rename(tmp_path / "undisturbed")
+
+    state, moments = tmp_path / "adapter.state", random.Random(7)
+    begun = [
+        lambda: state.exists(),
+        lambda: (state / "tokens").exists(),
+        lambda: (state / "checkpoints").exists(),
+        lambda: (state / "checkpoints" / "checkpoint-4").exists(),
+        lambda: (state / "checkpoints" / "checkpoint-8").exists(),
+        lambda: (state / "checkpoints" / "checkpoint-12").exists(),
+        lambda: (state / "checkpoints" / "checkpoint-18").exists(),
+        lambda: (state / "result").exists(),
+    ]
+    killed = 0
+    for condition in begun:
+        process = begin(dataset, output, tiny_model)
+        wait_for(condition, process)
+        time.sleep(moments.choice([0.0, 0.0, 0.005, 0.05]))
+        killed += kill(process)
+        assert not output.exists() or killed < len(begun), "the output appears whole, once a run has finished"
+        if output.exists():
+            break
+    assert killed >= 6
+    if not output.exists():
+        last = begin(dataset, output, tiny_model)
+        last.join()
+        assert last.exitcode == 0
+    assert contents(output) == undisturbed
+
+
+def test_the_command_continues_from_its_checkpoint(make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path) -> None:
+    """The real command, killed once a checkpoint is whole: the second run ends as one that nobody disturbed."""
+    dataset, output = make_dataset(trajectory_pairs(24)), tmp_path / "adapter"
+    flags = ["--learning-rate", "0.002", "--gradient-accumulation", "1", "--save-steps", "20", "--max_steps", "60"]
+    program = str(Path(sys.executable).parent / "prefdata")
+    command = [program, "train", "dpo", str(dataset), "-m", str(tiny_model), "-o", str(output)]
+    mark = tmp_path / "adapter.state" / "checkpoints" / "checkpoint-20" / "whole.json"
+    with subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        while not mark.exists() and process.poll() is None:
+            time.sleep(0.002)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not output.exists()
+    again = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "continuing at step" in again.stderr
+    settings = {"learning_rate": 0.002, "gradient_accumulation": 1, "save_steps": 20, "passed": {"max_steps": ("60",)}}
+    continued = contents(output)
+    train_dpo(dataset, output, model=str(tiny_model), overwrite=True, **settings)
+    assert contents(output) == continued
+
+
+def test_other_settings_are_refused_or_begin_anew(
+    begin: Begin, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    dataset, output = make_dataset(trajectory_pairs(8)), tmp_path / "adapter"
+    process = begin(dataset, output, tiny_model)
+    wait_for((tmp_path / "adapter.state" / "checkpoints").exists, process)
+    assert kill(process)
+    changed = {**SETTINGS, "beta": 0.3}
+    begin(dataset, output, tiny_model, beta=0.3).join()
+    assert "begun with other settings (beta: 0.1 then, 0.3 now)" in Path(f"{output}.error").read_text()
+    train_dpo(dataset, output, model=str(tiny_model), overwrite=True, **changed)
+    train_dpo(dataset, tmp_path / "fresh", model=str(tiny_model), **changed)
+    same = {"adapter_model.safetensors", "metrics.jsonl", "per_pair.parquet"}
+    restarted, fresh = contents(output), contents(tmp_path / "fresh")
+    assert all(restarted[name] == fresh[name] for name in same)
+
+
+def test_two_runs_do_not_share_an_output(
+    begin: Begin, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    dataset, output = make_dataset(trajectory_pairs(24)), tmp_path / "adapter"
+    process = begin(dataset, output, tiny_model)
+    wait_for((tmp_path / "adapter.state" / "tokens").exists, process)
+    with pytest.raises(UsageError, match="another prefdata process is at work"):
+        train_dpo(dataset, output, model=str(tiny_model), **SETTINGS)
+    kill(process)

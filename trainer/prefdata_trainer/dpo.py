@@ -1,0 +1,253 @@
+"""A DPO run: render, plan, train, measure, write. Imports torch; everything cheap was checked before."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import datasets
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import transformers
+import yaml
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import PrinterCallback, set_seed
+
+from prefdata.errors import DatasetError, PrefdataError, RenderingError
+from prefdata.records.dataset import DatasetHandle
+from prefdata.records.ids import content_id
+from prefdata.records.output import State, replace_folder, state_folder, write_json
+from prefdata.rendering import Renderer, RenderReport
+from prefdata_trainer import theirs as their_flags
+from prefdata_trainer import tokens
+from prefdata_trainer.callbacks import Checkpoints, Reporter, last_whole_checkpoint
+from prefdata_trainer.card import card
+from prefdata_trainer.loading import context_length, load_model, load_tokenizer, lora_config, training_config
+from prefdata_trainer.outcome import Outcome, Plan
+from prefdata_trainer.pair_trainer import PairTrainer
+from prefdata_trainer.plots import draw
+from prefdata_trainer.settings import DpoSettings
+from prefdata_trainer.theirs import Theirs
+
+PACKAGES = ("prefdata", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+
+def run(
+    handle: DatasetHandle, output: Path, settings: DpoSettings, *, overwrite: bool, dry_run: bool, quiet: bool
+) -> Outcome | Plan:
+    """Carry out a run, or only plan it. A run that was killed is taken up again by the same call."""
+    with hushed():
+        return _run(handle, output, settings, overwrite, dry_run, quiet)
+
+
+def _run(
+    handle: DatasetHandle, output: Path, settings: DpoSettings, overwrite: bool, dry_run: bool, quiet: bool
+) -> Outcome | Plan:
+    theirs = their_flags.read(settings.passed, settings)
+    tokenizer = load_tokenizer(settings, theirs)
+    renderer = Renderer(
+        tokenizer,
+        loss_on=settings.loss_on,
+        limits=settings.limits(context_length(settings, theirs)),
+        template_variables=settings.template_variables,
+    )
+    if dry_run:
+        return _plan(handle, settings, theirs, tokens.count(handle, renderer, settings.limit))
+    processes = PartialState()
+    state = _state(handle, output, settings, overwrite, processes) if processes.is_main_process else None
+    try:
+        folder = state_folder(output)
+        with processes.main_process_first():
+            report = tokens.render(handle, renderer, settings.limit, folder / "tokens")
+        plan = _plan(handle, settings, theirs, report)
+        if not quiet and processes.is_main_process:
+            click.echo("\n".join(plan.lines()), err=True)
+        outcome = _train(plan, output, folder, theirs, tokenizer, quiet)
+        if state is not None:
+            _write(outcome, folder / "result", dict(handle.manifest), theirs)
+            replace_folder(folder / "result", output)
+            state.finish()
+        processes.wait_for_everyone()
+    finally:
+        if state is not None:
+            state.close()
+    return outcome
+
+
+def _plan(handle: DatasetHandle, settings: DpoSettings, theirs: Theirs, report: RenderReport) -> Plan:
+    """The plan, or the reason why there is nothing to train on."""
+    refused = report.dropped.get("unrenderable", [])
+    if refused and settings.unrenderable == "stop" and report.errors:
+        id, message, hint = report.errors[0]
+        raise RenderingError(
+            f"{len(refused):,} of {report.seen:,} pairs cannot be rendered; pair {id}: {message}",
+            f"{hint or 'see the pair'}; or leave such pairs out with --unrenderable drop",
+        )
+    if report.kept == 0:
+        raise DatasetError(
+            f"nothing is left of {report.seen:,} pairs: " + "; ".join(report.summary()),
+            "raise the limits, choose another --truncation, or another --chat-template",
+        )
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    batches = math.ceil(report.kept / (settings.batch_size * processes))
+    if theirs.training.get("dataloader_drop_last"):
+        batches = report.kept // (settings.batch_size * processes)
+    steps = math.ceil(settings.epochs * max(1, math.ceil(batches / settings.gradient_accumulation)))
+    if (most := theirs.training.get("max_steps", 0)) > 0:
+        steps = int(most)
+    return Plan(handle.path, handle.sha256, handle.form, settings, report, steps, processes)
+
+
+def _state(
+    handle: DatasetHandle, output: Path, settings: DpoSettings, overwrite: bool, processes: PartialState
+) -> State:
+    """The state folder: taken up where the very same run was killed, refused or cleared where another was."""
+    told: dict[str, Any] = {**settings.document(), "dataset": handle.sha256, "processes": processes.num_processes}
+    told["model_files"] = [_files(name) for name in (settings.model, settings.model_ref) if name]
+    told = orjson.loads(orjson.dumps(told))  # as it will be read again: lists, not tuples
+    begun = state_folder(output) / "settings.json"
+    other = begun.exists() and content_id(told).encode() not in begun.read_bytes()
+    state = State(output, told, restart=overwrite and other)
+    if not state.resumed:
+        for path in state.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+    return state
+
+
+def _files(model: str) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a model folder's files: a model that was exchanged is another model."""
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return []
+    return sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in folder.iterdir())
+
+
+def _train(plan: Plan, output: Path, folder: Path, theirs: Theirs, tokenizer: Any, quiet: bool) -> Outcome:
+    settings = plan.settings
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder / "runs"))
+    config = training_config(settings, theirs, folder / "checkpoints", output.name, plan.steps)
+    model = load_model(settings.model, settings, theirs)
+    lora = lora_config(settings, theirs)
+    reporter = Reporter(quiet)
+    try:
+        trainer: Any = PairTrainer(
+            model=model,
+            ref_model=load_model(settings.model_ref, settings, theirs) if settings.model_ref else None,
+            args=config,
+            data_collator=tokens.PairCollator(tokenizer.pad_token_id, _whole(config.pad_to_multiple_of)),
+            train_dataset=Dataset.from_file(str(folder / "tokens" / "train.arrow")),
+            processing_class=tokenizer,
+            callbacks=[Checkpoints(), reporter],
+            peft_config=lora,
+        )
+    except (ValueError, NotImplementedError) as error:
+        raise PrefdataError(f"TRL or PEFT refuses these settings: {' '.join(str(error).split())}") from None
+    trainer.remove_callback(PrinterCallback)  # it prints every log on stdout
+    same_at_start = settings.model_ref is None and theirs.lora.get("init_lora_weights", True) is True
+    precomputed = "ref_chosen_logps" in trainer.train_dataset.column_names and config.ld_alpha is None
+    if precomputed:
+        columns = ("ref_chosen_logps", "ref_rejected_logps")
+        reference = np.stack([np.asarray(trainer.train_dataset[name], np.float64) for name in columns], axis=1)
+    else:
+        reference = trainer.logps(reference=True)
+    before = reference if same_at_start else trainer.logps(reference=False)
+    checkpoint = last_whole_checkpoint(folder / "checkpoints") if trainer.is_world_process_zero() else None
+    checkpoint = trainer.accelerator.gather_for_metrics([checkpoint], use_gather_object=True)[0]
+    if checkpoint is not None and not quiet and trainer.is_world_process_zero():
+        click.echo(f"continuing at step {Path(checkpoint).name.rpartition('-')[2]}", err=True)
+    # What came before (reference log-probabilities computed, or found on disk) has drawn random numbers, or has not.
+    set_seed(config.seed)
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    finally:
+        reporter.stop()
+    after = trainer.logps(reference=False)
+    shutil.rmtree(folder / "result", ignore_errors=True)
+    trainer.save_model(str(folder / "result"))
+    rewards = {when: settings.beta * (logps - reference) for when, logps in (("before", before), ("after", after))}
+    rows = trainer.train_dataset
+    pairs = {
+        "id": rows["id"][:],
+        "margin_before": rewards["before"][:, 0] - rewards["before"][:, 1],
+        "margin_after": rewards["after"][:, 0] - rewards["after"][:, 1],
+        "chosen_reward_after": rewards["after"][:, 0],
+        "rejected_reward_after": rewards["after"][:, 1],
+        **{f"{side}_tokens": [sum(mask) for mask in rows[f"{side}_in_loss"]] for side in tokens.SIDES},
+    }
+    # Left out: TRL counts ``num_tokens`` from 0 again after a resume, and the last entry of all is about time.
+    history = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
+    logged = [{name: value for name, value in entry.items() if name != "num_tokens"} for entry in history]
+    trained, everything = trainer.model.get_nb_trainable_parameters() if lora else (model.num_parameters(),) * 2
+    return Outcome(plan, output, logged, pairs, {name: version(name) for name in PACKAGES}, trained, everything)
+
+
+def _write(outcome: Outcome, folder: Path, manifest: dict[str, Any], theirs: Theirs) -> None:
+    """Everything of the finished folder but the weights and the tokenizer, which stand there already."""
+    adapter = folder / "adapter_config.json"
+    if adapter.exists():  # PEFT writes its sets in whatever order they come; the same run gives the same bytes
+        config = orjson.loads(adapter.read_bytes())
+        if isinstance(config["target_modules"], list):
+            config["target_modules"].sort()
+        write_json(adapter, config)
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle; what it says is in prefdata_config.yaml
+    if (folder.parent / "runs").is_dir():
+        shutil.copytree(folder.parent / "runs", folder / "runs")
+    with (folder / "metrics.jsonl").open("wb") as file:
+        for entry in outcome.metrics:
+            file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SORT_KEYS))
+    pq.write_table(pa.table(outcome.pairs), folder / "per_pair.parquet")
+    exact = {**outcome.plan.document(), "trl": dict(theirs.training), "lora": dict(theirs.lora)}
+    exact = {**exact, "loading": dict(theirs.loading), "versions": outcome.versions}
+    text = yaml.safe_dump(orjson.loads(orjson.dumps(exact, default=str)), sort_keys=False, allow_unicode=True)
+    (folder / "prefdata_config.yaml").write_text(text, encoding="utf-8")
+    write_json(folder / "results.json", outcome.document())
+    draw(outcome, folder / "curves.png")
+    (folder / "README.md").write_text(card(outcome, manifest), encoding="utf-8")
+
+
+def _whole(value: int | str | None) -> int | None:
+    return None if value is None else int(value)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Silence what tells the user nothing: advice to programmers, and progress bars that do not go with ours."""
+    transformers_logging: Any = transformers.logging
+    loggers = [logging.getLogger(name) for name in ("transformers", "datasets", "trl", "peft", "accelerate")]
+    levels = [logger.level for logger in loggers]
+    bars = transformers_logging.is_progress_bar_enabled(), datasets.are_progress_bars_disabled()
+    tqdm = os.environ.get("TQDM_DISABLE")
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        transformers_logging.disable_progress_bar()
+        datasets.disable_progress_bars()
+        if not sys.stderr.isatty():
+            os.environ["TQDM_DISABLE"] = "1"  # TRL's bar for reference log-probabilities
+        with warnings.catch_warnings():
+            for module in ("transformers", "trl", "peft", "accelerate", "datasets", "torch", "huggingface_hub"):
+                warnings.filterwarnings("ignore", module=rf"{module}(\.|$)")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars[0]:
+            transformers_logging.enable_progress_bar()
+        if not bars[1]:
+            datasets.enable_progress_bars()
+        if tqdm is None:
+            os.environ.pop("TQDM_DISABLE", None)

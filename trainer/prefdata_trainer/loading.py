@@ -1,0 +1,143 @@
+"""Tokenizer, model, reference and adapter from their names, and TRL's configuration from our settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from trl import DPOConfig, ModelConfig, get_quantization_config  # type: ignore[attr-defined]
+
+from prefdata.errors import InputError, MissingExtraError, PrefdataError, UsageError
+from prefdata_trainer.settings import DpoSettings
+from prefdata_trainer.theirs import Theirs
+
+
+def load_tokenizer(settings: DpoSettings, theirs: Theirs) -> Any:
+    """The model's tokenizer, with the user's chat template where one is given, and a padding token."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(settings.model, **_source(theirs))
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise _unreadable("the tokenizer of " + settings.model, error) from None
+    if settings.chat_template is not None:
+        tokenizer.chat_template = settings.chat_template.read_text(encoding="utf-8")
+    if tokenizer.pad_token is None:  # it is never attended to nor in the loss
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def context_length(settings: DpoSettings, theirs: Theirs) -> int | None:
+    """How many tokens the model reads at most, where its configuration says so."""
+    try:
+        config = AutoConfig.from_pretrained(settings.model, **_source(theirs))
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise _unreadable("the model " + settings.model, error) from None
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(length) if length else None
+
+
+def load_model(name: str, settings: DpoSettings, theirs: Theirs) -> Any:
+    """A causal language model, without dropout unless TRL's --disable_dropout false asks for it."""
+    loading = {**theirs.loading}
+    loading.setdefault("dtype", "bfloat16" if _half() and not settings.full else "float32")
+    told = ModelConfig(**loading)
+    dtype = told.dtype if told.dtype in ("auto", None) else getattr(torch, str(told.dtype))
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": told.attn_implementation}
+    if quantization := get_quantization_config(told):
+        options |= {"quantization_config": quantization, "device_map": {"": torch.accelerator.current_device_index()}}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, **_source(theirs), **options)
+    except ImportError as error:
+        raise MissingExtraError(f"loading {name} needs a package: {_first_line(error)}") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable("the model " + name, error) from None
+    if theirs.training.get("disable_dropout", True):
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    return model
+
+
+def lora_config(settings: DpoSettings, theirs: Theirs) -> LoraConfig | None:
+    """The adapter to train, or None for full fine-tuning."""
+    if settings.full:
+        return None
+    targets: str | list[str] = list(settings.lora_targets)
+    if len(targets) == 1 and targets[0] == "all-linear":
+        targets = targets[0]
+    values = {
+        "r": settings.lora_r,
+        "lora_alpha": settings.lora_alpha,
+        "lora_dropout": settings.lora_dropout,
+        "target_modules": targets,
+        "task_type": "CAUSAL_LM",
+        **theirs.lora,
+    }
+    try:
+        return LoraConfig(**values)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"PEFT refuses these LoRA settings: {_first_line(error)}") from None
+
+
+def training_config(settings: DpoSettings, theirs: Theirs, folder: Path, name: str, steps: int) -> DPOConfig:
+    """TRL's configuration. What TRL or transformers would guess from the machine is said here."""
+    on_cpu = not torch.accelerator.is_available()
+    values: dict[str, Any] = {
+        "output_dir": str(folder),
+        "run_name": name,
+        "beta": settings.beta,
+        "learning_rate": settings.rate,
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.gradient_accumulation,
+        "loss_type": list(settings.loss_type),
+        "loss_weights": list(settings.loss_weights) or None,
+        "max_length": None,  # lengths were settled when the tokens were rendered
+        "seed": settings.seed,
+        "report_to": list(settings.report_to) or "none",
+        "logging_steps": max(1, min(10, steps // 50)),
+        "logging_first_step": True,
+        "save_strategy": "steps",
+        "save_steps": settings.save_steps,
+        "remove_unused_columns": False,  # the loss mask is a column that the model does not name
+        "disable_tqdm": True,
+        "use_cpu": on_cpu,
+        "bf16": _half(),
+        "activation_checkpointing": not on_cpu,
+        "dataloader_pin_memory": not on_cpu,
+        # A forward pass moved, not added; and the margins of every pair are then known before training.
+        "precompute_ref_log_probs": not theirs.training.get("sync_ref_model", False),
+        **theirs.training,
+    }
+    # One checkpoint may be half-written when the process is killed, so there are always two.
+    values["save_total_limit"] = max(2, values.get("save_total_limit") or 2)
+    # TRL would turn off the adapter's own dropout, too; ``load_model`` has turned off the model's.
+    values["disable_dropout"] = False
+    if values.pop("fp16", False):
+        values |= {"fp16": True, "bf16": False}
+    try:
+        return DPOConfig(**values)
+    except (ValueError, TypeError, ImportError) as error:
+        raise UsageError(f"TRL refuses these settings: {_first_line(error)}") from None
+
+
+def _half() -> bool:
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+
+
+def _source(theirs: Theirs) -> dict[str, Any]:
+    return {
+        "revision": theirs.loading.get("model_revision", "main"),
+        "trust_remote_code": theirs.training.get("trust_remote_code", False),
+    }
+
+
+def _unreadable(what: str, error: Exception) -> PrefdataError:
+    return InputError(f"{what} cannot be loaded: {_first_line(error)}", "check the name, the path and its files")
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

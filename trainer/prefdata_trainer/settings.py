@@ -1,0 +1,102 @@
+"""What a DPO run is told, by our own flags; a plain value that says nothing about how it is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from prefdata.errors import UsageError
+from prefdata.rendering import Limits, LossOn, Truncation
+
+LOSSES = (
+    "sigmoid",
+    "hinge",
+    "ipo",
+    "exo_pair",
+    "nca_pair",
+    "robust",
+    "bco_pair",
+    "sppo_hard",
+    "aot",
+    "aot_unpaired",
+    "apo_zero",
+    "apo_down",
+    "discopop",
+    "sft",
+    "sigmoid_norm",
+)
+LORA_LEARNING_RATE = 1e-5
+FULL_LEARNING_RATE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class DpoSettings:
+    """A DPO run. Defaults suit LoRA on a chat model; lengths are in tokens, None for no limit but the model's own."""
+
+    model: str
+    """A folder, or a name on the hub."""
+    model_ref: str | None = None
+    """A separate reference model; by default the model as it is before training."""
+    beta: float = 0.1
+    learning_rate: float | None = None
+    """1e-5 for LoRA and 1e-6 for full fine-tuning where it is None."""
+    epochs: float = 1.0
+    batch_size: int = 2
+    gradient_accumulation: int = 8
+    lora_r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.05
+    lora_targets: tuple[str, ...] = ("all-linear",)
+    full: bool = False
+    loss_type: tuple[str, ...] = ("sigmoid",)
+    loss_weights: tuple[float, ...] = ()
+    loss_on: LossOn = "assistant"
+    max_length: int | None = None
+    max_prompt_length: int | None = None
+    max_completion_length: int | None = None
+    truncation: Truncation = "drop"
+    unrenderable: Literal["stop", "drop"] = "stop"
+    """What to do when the chat template of the model cannot be split into turns for some pairs."""
+    chat_template: Path | None = None
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    report_to: tuple[str, ...] = ()
+    save_steps: int = 100
+    limit: int | None = None
+    """Take only the first pairs, for a first try."""
+    passed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Flags of TRL's DPOConfig and ModelConfig and of PEFT's LoraConfig, by their own names, as words."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.loss_type if name not in LOSSES]
+        if unknown:
+            raise UsageError(f"there is no loss {unknown[0]!r}", f"TRL has: {', '.join(LOSSES)}")
+        if self.loss_weights and len(self.loss_weights) != len(self.loss_type):
+            raise UsageError(
+                f"{len(self.loss_weights)} loss weights for {len(self.loss_type)} losses",
+                "give --loss-weights once for each --loss-type",
+            )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return FULL_LEARNING_RATE if self.full else LORA_LEARNING_RATE
+
+    def limits(self, context: int | None) -> Limits:
+        """Length limits for a model that reads at most ``context`` tokens."""
+        lengths = [length for length in (self.max_length, context) if length is not None]
+        return Limits(min(lengths, default=None), self.max_prompt_length, self.max_completion_length, self.truncation)
+
+    def document(self) -> dict[str, Any]:
+        """The settings as a JSON document."""
+        return {
+            **asdict(self),
+            "learning_rate": self.rate,
+            "chat_template": None if self.chat_template is None else str(self.chat_template),
+            "template_variables": dict(self.template_variables),
+            "passed": {name: list(words) for name, words in self.passed.items()},
+        }
