@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint types imports check clean
+.PHONY: install demo test lint types imports check docs clean
 
 install: $(STAMP)
 
@@ -32,6 +32,10 @@ imports: install
 	$(BIN)/lint-imports
 
 check: lint types imports test
+
+docs: install
+	$(BIN)/python -m prefdata.cli.docs > docs/commands.md
+	$(BIN)/python -m prefdata.validation.docs > docs/rules.md
 
 clean:
 	rm -rf $(VENV) demo-out dist build .mypy_cache .ruff_cache .pytest_cache

@@ -90,7 +90,9 @@ def pairs_of(
         return dropped("call-failed", _joined(failures)) if failures else dropped("no-judgment")
 
     compared = comparisons(judgments, aliases, call_failed=bool(failures))
-    ranked = tiers(distinct, compared)
+    # A response that nobody compared has no rank: between two tiers it would only hide that they are neighbours.
+    seen = {id for couple in compared for id in couple}
+    ranked = tiers([id for id in distinct if id in seen], compared)
     choices = list(_choices(ranked, settings.strategy))
     margins = _margins(choices, distinct, compared)
     if not margins:

@@ -92,8 +92,8 @@ class ShardWriter:
     def append_columns(self, rows: int, columns: Mapping[str, Sequence[Any] | str | None]) -> None:
         """Add ``rows`` rows given by column, tools and metadata as JSON text.
 
-        A column that is ``None`` or left out is null throughout (empty, for judgment_ids); one that is a string is the same
-        throughout.
+        A column that is ``None`` or left out is null throughout (empty, for judgment_ids); one that is a string is
+        the same throughout.
         """
         if self._columns["id"]:
             self.flush()
@@ -130,7 +130,10 @@ class ShardWriter:
             return pa.array([[]] * rows, field.type) if field.name == "judgment_ids" else pa.nulls(rows, field.type)
         if isinstance(values, str):
             return pa.repeat(pa.scalar(values, field.type), rows)
-        return messages_array(values) if field.type == MESSAGES else pa.array(values, field.type)
+        if field.type == MESSAGES:
+            conversations: Sequence[Any] = values
+            return messages_array(conversations)
+        return pa.array(values, field.type)
 
     def _hold(self, batch: pa.RecordBatch) -> None:
         self._held.append(batch)

@@ -12,7 +12,9 @@ import hashlib
 import io
 import shutil
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -62,22 +64,16 @@ class Source:
         if self.name.endswith(".gz"):
             return cast(IO[bytes], _Gzip(raw))
         if self.name.endswith(".zst"):
-            reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True)
-            return cast(IO[bytes], io.BufferedReader(cast(Any, reader), buffer_size=1 << 20))
+            return cast(IO[bytes], io.BufferedReader(_Zstandard(raw), buffer_size=1 << 20))
         return raw
 
     def lines(self) -> Iterator[Line]:
         """Every physical line, streaming; raises InputError where compressed data is damaged."""
-        with self.open() as file:
+        with self.open() as file, damage_told(self.name):
             byte = 0
-            try:
-                for number, raw in enumerate(file, start=1):
-                    yield Line(number, byte, raw.rstrip(b"\r\n") if raw.endswith(b"\n") else raw)
-                    byte += len(raw)
-            except (gzip.BadGzipFile, EOFError, zstandard.ZstdError, OSError) as error:
-                raise InputError(
-                    f"{self.name}: the compressed data is damaged ({error})", "compress the file again"
-                ) from None
+            for number, raw in enumerate(file, start=1):
+                yield Line(number, byte, raw.rstrip(b"\r\n") if raw.endswith(b"\n") else raw)
+                byte += len(raw)
 
     def raw(self) -> IO[bytes]:
         """The bytes as they lie on disk, compressed or not."""
@@ -90,6 +86,15 @@ class Source:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
         return digest.hexdigest()
+
+
+@contextmanager
+def damage_told(name: str) -> Iterator[None]:
+    """Raise InputError where reading ``name`` fails because its compressed data is damaged."""
+    try:
+        yield
+    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+        raise InputError(f"{name}: the compressed data is damaged ({error})", "compress the file again") from None
 
 
 def sources(names: Sequence[str]) -> list[Source]:
@@ -130,6 +135,43 @@ class _Gzip(gzip.GzipFile):
     def __init__(self, below: IO[bytes]) -> None:
         super().__init__(fileobj=below)
         self._below = below
+
+    def close(self) -> None:
+        super().close()
+        self._below.close()
+
+
+class _Zstandard(io.RawIOBase):
+    """Zstandard frames one after the other; raises ZstdError where the last one is cut short.
+
+    The library's own stream reader takes a truncated file for a whole one, and rows would be lost without a word.
+    """
+
+    CHUNK_BYTES = 1 << 13
+
+    def __init__(self, below: IO[bytes]) -> None:
+        self._below = below
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._fresh = True
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            chunk = self._frame.unused_data or self._below.read(self.CHUNK_BYTES)
+            if self._frame.eof:
+                self._frame, self._fresh = zstandard.ZstdDecompressor().decompressobj(), True
+            if not chunk:
+                if not self._fresh:
+                    raise zstandard.ZstdError("the file ends in the middle of a frame")
+                return 0
+            self._fresh = False
+            self._ready = self._frame.decompress(chunk)
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
 
     def close(self) -> None:
         super().close()
