@@ -24,7 +24,7 @@ from prefdata.cli.progress import Meter
     help="MODEL, MODEL@BASE_URL or NAME=MODEL@BASE_URL; repeat it for several models.",
 )
 @click.option(
-    "-n", "--samples", "n", type=click.IntRange(min=1), default=4, show_default=True, help="Samples a prompt and model."
+    "-n", "--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Samples a prompt and model."
 )
 @click.option("--temperature", type=click.FloatRange(min=0), help="Sampling temperature. [default: the server's]")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Longest response. [default: the server's]")
@@ -41,7 +41,7 @@ def command(
     prompts: str,
     output: Path,
     model: tuple[str, ...],
-    n: int,
+    samples: int,
     temperature: float | None,
     max_tokens: int | None,
     top_p: float | None,
@@ -70,7 +70,7 @@ def command(
         prompts,
         output,
         model=model,
-        n=n,
+        n=samples,
         temperature=temperature,
         max_tokens=max_tokens,
         top_p=top_p,

@@ -33,7 +33,6 @@ def _list_templates(context: click.Context, _parameter: click.Parameter, wanted:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where the pairs go (JSONL).")
 @click.option(
     "--judge",
-    "judges",
     multiple=True,
     required=True,
     metavar="JUDGE",
@@ -89,7 +88,7 @@ def _list_templates(context: click.Context, _parameter: click.Parameter, wanted:
 def command(
     responses: str,
     output: Path,
-    judges: tuple[str, ...],
+    judge: tuple[str, ...],
     template: str,
     orders: Orders,
     strategy: Strategy,
@@ -116,12 +115,12 @@ def command(
 
     Exit code 1 says that lines were no response sets, or that calls failed.
     """
-    from prefdata.judging.judge import judge
+    from prefdata.judging.judge import judge as run
 
-    result = judge(
+    result = run(
         responses,
         output,
-        judge=judges,
+        judge=judge,
         judgments=judgments,
         dropped=dropped,
         reparse=reparse,

@@ -1,0 +1,1 @@
+"""Judgments to votes, comparisons, tiers and pairs; and how far judges and people agree."""

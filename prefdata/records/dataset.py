@@ -14,6 +14,7 @@ from prefdata.errors import DatasetError
 from prefdata.records.arrow import Form, decoded_rows
 from prefdata.records.ids import canonical, file_sha256
 from prefdata.records.output import write_json
+from prefdata.schema import violations
 
 MANIFEST = "manifest.json"
 SCHEMA_ID = "urn:prefdata:schema:manifest:1"
@@ -99,6 +100,9 @@ def open_dataset(path: str | Path) -> DatasetHandle:
         raise DatasetError(f"{folder / MANIFEST} is not a manifest that this version of prefdata reads", again)
     if manifest.get("sha256") != manifest_sha256(manifest):
         raise DatasetError(f"{folder / MANIFEST} was altered after validation (its hash does not hold)", again)
+    violation = next(violations("manifest", manifest), None)
+    if violation is not None:
+        raise DatasetError(f"{folder / MANIFEST} is no manifest: {violation.pointer}: {violation.message}", again)
     inputs = " ".join(item["path"] for item in manifest["inputs"] if item["path"] != "-")
     again = f"make it again: prefdata validate {inputs or 'PAIRS.jsonl'} -o {folder} --overwrite"
     for split in manifest["splits"].values():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from prefdata.errors import RenderingError
-from prefdata.rendering.spans import PLAIN_TEMPLATE, Span, Trajectory
+from prefdata.rendering.spans import PLAIN_TEMPLATE, Trajectory
 from prefdata.rendering.tokens import Record, RenderedPair, RenderedSide, Tokenizer
 
 
@@ -68,15 +69,14 @@ def _tokens(
         assert refusal is not None
         raise refusal
     cuts = [spans[0].start, *(edge for span in spans if span.written for edge in (span.start, span.end))]
-    ids, offsets = tokenize(tokenizer, trajectory.text, cuts)
-    split = next((at for at, (start, _) in enumerate(offsets) if start >= cuts[0]), len(ids))
-    owners: list[Span] = []
-    cursor = 0
-    for start, _ in offsets[split:]:
-        while cursor + 1 < len(spans) and start >= spans[cursor].end:
-            cursor += 1
-        owners.append(spans[cursor])
-    return _Tokens(ids[:split], ids[split:], [span.turn for span in owners], [span.written for span in owners])
+    ids, starts = tokenize(tokenizer, trajectory.text, cuts)
+    edges = [bisect_left(starts, span.start) for span in spans] + [len(ids)]
+    turns: list[int] = []
+    written: list[bool] = []
+    for span, first, last in zip(spans, edges[:-1], edges[1:], strict=True):
+        turns += [span.turn] * (last - first)
+        written += [span.written] * (last - first)
+    return _Tokens(ids[: edges[0]], ids[edges[0] :], turns, written)
 
 
 def _side(tokenizer: Tokenizer, tokens: _Tokens, special: frozenset[int], loss_on: str, last_role: str) -> RenderedSide:
@@ -111,39 +111,47 @@ def _side(tokenizer: Tokenizer, tokens: _Tokens, special: frozenset[int], loss_o
     return side
 
 
-def tokenize(tokenizer: Tokenizer, text: str, cuts: Sequence[int]) -> tuple[list[int], list[tuple[int, int]]]:
-    """Ids of ``text`` and each token's characters [start, end), such that no token spans a cut.
+def tokenize(tokenizer: Tokenizer, text: str, cuts: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Ids of ``text`` and the character with which each token begins, such that no token spans a cut.
 
     The text is tokenised whole. Where a token spans a cut (a header's newline merged with the newline that an answer
     begins with), it is split there, because the model meets the header alone. Raises RenderingError where the pieces do
     not decode to the same text.
     """
-    ids, offsets = _encode(tokenizer, text, 0)
-    spanned = sorted({cut for cut in cuts for start, end in offsets if start < cut < end})
+    ids, starts, ends = _encode(tokenizer, text, 0)
+    before = {cut: bisect_left(starts, cut) - 1 for cut in cuts}
+    spanned = sorted(cut for cut, token in before.items() if token >= 0 and ends[token] > cut)
     if not spanned:
-        return ids, offsets
-    pieces, piece_offsets = [], []
+        return ids, starts
+    pieces: list[int] = []
+    piece_starts: list[int] = []
     for start, end in zip([0, *spanned], [*spanned, len(text)], strict=True):
-        some_ids, some_offsets = _encode(tokenizer, text[start:end], start)
+        some_ids, some_starts, _ = _encode(tokenizer, text[start:end], start)
         pieces += some_ids
-        piece_offsets += some_offsets
+        piece_starts += some_starts
     if tokenizer.decode(pieces) != tokenizer.decode(ids):
         around = text[max(spanned[0] - 8, 0) : spanned[0] + 8]
         raise RenderingError(
             f"a token spans the start or end of a turn ({around!r}) and the tokenizer cannot be made to split there"
         )
-    return pieces, piece_offsets
+    return pieces, piece_starts
 
 
-def _encode(tokenizer: Tokenizer, text: str, shift: int) -> tuple[list[int], list[tuple[int, int]]]:
-    """Ids and characters of each token; spaces that a tokenizer trims from its offsets go to the token after them."""
+def _encode(tokenizer: Tokenizer, text: str, shift: int) -> tuple[list[int], list[int], list[int]]:
+    """Ids, and the characters at which each token begins and ends, both counted from ``shift`` and never falling.
+
+    Spaces that a tokenizer trims from its offsets go to the token after them.
+    """
     if not tokenizer.is_fast:
         raise RenderingError("the tokenizer has no fast version, so its tokens cannot be placed in the text")
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    offsets: list[tuple[int, int]] = []
+    starts, ends = [], []
     reached = 0
     for start, end in encoded["offset_mapping"]:
-        begin = reached if start > reached and text[reached:start].isspace() else start
-        reached = max(reached, end)
-        offsets.append((begin + shift, end + shift))
-    return list(encoded["input_ids"]), offsets
+        if start > reached and text[reached:start].isspace():
+            start = reached
+        if end > reached:
+            reached = end
+        starts.append(start + shift)
+        ends.append(reached + shift)
+    return list(encoded["input_ids"]), starts, ends

@@ -8,7 +8,7 @@ from typing import Any
 from prefdata.rendering.tokens import RenderedPair
 
 REASONS = {
-    "too-long": "prompt and completion together are longer than --max-length",
+    "too-long": "prompt and completion are longer than --max-length or than the model reads",
     "prompt-too-long": "the prompt is longer than its limit, or leaves no room for a completion",
     "completion-too-long": "a completion is longer than its limit, or leaves no room for the prompt",
     "identical-tokens": "chosen and rejected are the same tokens once rendered",

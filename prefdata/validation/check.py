@@ -59,6 +59,7 @@ class Checker:
         self._line_rules = sorted((rule for rule in rules if rule.stage == "line"), key=lambda rule: rule.fallback)
         self._schema_rules = [rule for rule in rules if rule.stage == "schema"]
         self._row_rules = [rule for rule in rules if rule.stage == "row" and rule.name != "mixed-forms"]
+        self._overlong = next(rule for rule in rules if rule.name == "overlong-line")
         self._mixed_forms = next(rule for rule in rules if rule.name == "mixed-forms")
         self._is_valid = schema.validator("preference_pair").is_valid
 
@@ -127,7 +128,7 @@ class Checker:
         line = RawLine(raw, length=length or len(raw), bom=raw.startswith(BOM), ended=ended)
         text = raw.removeprefix(BOM)
         if length is not None:
-            self._note_line(checked, index, line)
+            self._note(checked, index, self._overlong, self._overlong.check(line))
             return None
         try:
             line.document = orjson.loads(text)

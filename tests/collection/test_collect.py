@@ -107,6 +107,14 @@ def test_a_server_that_gives_one_choice_at_a_time_is_asked_as_often_as_it_takes(
         assert [response["parameters"]["seed"] for response in row["responses"]] == [4, 5, 6]
         assert "choices" not in row["responses"][0]["usage"]
     assert 90 <= asked < 90 + 30, "what was learned of the server is remembered"
+    prompts(tmp_path, *({"prompt": f"p{number}"} for number in reversed(range(30))))
+    with Server(answer) as server:
+        url = server.url
+        run_here(capfd, *command, "--model", f"m@{url}", "--overwrite")
+        asked = server.count
+        prompts(tmp_path, *({"prompt": f"p{number}"} for number in range(30)))
+        run_here(capfd, *command, "--model", f"m@{url}", "--overwrite")
+        assert server.count == asked, "nor does the order of the prompts matter"
 
 
 def test_what_is_no_answer_never_becomes_a_response(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

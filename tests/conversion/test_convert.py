@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +131,24 @@ def test_transcripts_lose_nothing(turns: list[tuple[str, str]]) -> None:
     written = "".join(f"\n\n{speaker}: {said}" for speaker, said in turns)
     names = {"user": "Human", "assistant": "Assistant"}
     assert [(names[turn["role"]], turn["content"]) for turn in transcript(written, "chosen")] == turns
+
+
+def test_killed_at_work_and_run_again(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "prefdata"), "convert", "-", "-o", "out.jsonl", "--from", "hh", "-q"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stdin is not None
+        process.stdin.write(jsonl(*HH))
+        process.stdin.flush()
+        state = tmp_path / "out.jsonl.state"
+        deadline = time.monotonic() + 30
+        while not (state / "main.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    assert state.exists()
+    assert not (tmp_path / "out.jsonl").exists()
+    api.convert(write(tmp_path / "p.jsonl", jsonl(*HH)), output=tmp_path / "out.jsonl")
+    assert len(read(tmp_path / "out.jsonl")) == 5
+    assert not state.exists()
 
 
 def test_command(prefdata: Run, tmp_path: Path) -> None:

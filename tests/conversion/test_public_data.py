@@ -49,6 +49,14 @@ def test_hh_figures(shared_data: Path, tmp_path: Path) -> None:
     assert all(pair.chosen != pair.rejected for pair in pairs)
 
 
+def test_hh_rows_with_an_empty_reply_are_found_by_validate(shared_data: Path, tmp_path: Path) -> None:
+    api.convert(shared_data / HH, output=tmp_path / "pairs.jsonl")
+    result = api.validate(tmp_path / "pairs.jsonl", output=tmp_path / "dataset")
+    assert (result.counts.lines, result.counts.kept, result.counts.quarantined) == (1156, 1152, 4)
+    refused = [orjson.loads(line) for line in (tmp_path / "dataset" / "quarantine.jsonl").read_bytes().splitlines()]
+    assert [one["line"] for one in refused] == [87, 517, 926, 1104]
+
+
 def test_hh_loses_no_character(shared_data: Path) -> None:
     pairs = api.convert(shared_data / HH).pairs
     names = {"user": "Human", "assistant": "Assistant"}

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.servers import Answer, Reply, Request, completion, last_words
+import prefdata
+from prefdata.judging.tally import JudgeResult
+from tests.servers import Answer, Reply, Request, Server, completion, last_words
 
 
 def row(id: str, *texts: Any, prompt: Any = None, **rest: Any) -> dict[str, Any]:
@@ -53,3 +55,24 @@ def longer(first: str, second: str) -> str:
 def timeless(path: Path) -> bytes:
     """A file without the one field that two runs may not share."""
     return re.sub(rb'"created_at":"[^"]*",?', b"", path.read_bytes())
+
+
+SETS = [
+    row("clear", "short", "a longer one"),
+    row("even", "same", "size"),
+    row("copies", "same", "same"),
+    row("alone", "only"),
+]
+
+
+def judged(folder: Path, server: Server, **options: Any) -> JudgeResult:
+    """``prefdata.judge`` on r.jsonl in ``folder``, with ``server`` as the judge."""
+    options = {"judge": f"llm:m@{server.url}", "retries": 0, **options}
+    result = prefdata.judge(folder / "r.jsonl", folder / "p.jsonl", **options)
+    assert isinstance(result, JudgeResult)
+    return result
+
+
+def reasons(folder: Path) -> dict[str, str]:
+    """Why each response set gave no pair."""
+    return {drop.get("response_set_id", drop.get("line")): drop["reason"] for drop in read(folder / "p.dropped.jsonl")}

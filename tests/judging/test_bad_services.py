@@ -33,7 +33,7 @@ def command(folder: Path, url: str, *more: str) -> list[str | Path]:
     responses = folder / "r.jsonl"
     if not responses.exists():
         write(responses, [row(f"s{number}", "a", "bb") for number in range(20)])
-    quick = ["--retries", "1", "--timeout", "0.5", "--concurrency", "8", *more]
+    quick = ["--retries", "1", "--timeout", "5", "--concurrency", "8", *more]
     return ["judge", responses, "-o", folder / "p.jsonl", "--judge", f"llm:m@{url}", *quick]
 
 
@@ -62,7 +62,7 @@ def test_a_service_that_fails_gets_one_clear_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], fault: Reply, words: str, advice: str
 ) -> None:
     with Server(fault) as server:
-        done = run_here(capfd, *command(tmp_path, server.url))
+        done = run_here(capfd, *command(tmp_path, server.url, *(["--timeout", "0.5"] if fault is SILENCE else [])))
     error, hint = errors(done)
     assert (done.code, done.out) == (3, "")
     assert error.startswith("error: m at http://127.0.0.1:")

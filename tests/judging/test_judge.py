@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
 
 import prefdata
 from prefdata.errors import OutputExistsError, ServiceError, UsageError
-from prefdata.judging.judge import JudgeResult
 from prefdata.records.codec import response_set_from
 from tests.here import run_here
-from tests.judging.sets import judging, longer, read, row, shown, timeless, write
-from tests.servers import Reply, Request, Server, completion, failure, last_words, token
-
-SETS = [
-    row("clear", "short", "a longer one"),
-    row("even", "same", "size"),
-    row("copies", "same", "same"),
-    row("alone", "only"),
-]
-
-
-def judged(folder: Path, server: Server, **options: object) -> JudgeResult:
-    options = {"judge": f"llm:m@{server.url}", "retries": 0, **options}
-    return prefdata.judge(folder / "r.jsonl", folder / "p.jsonl", **options)  # type: ignore[call-overload,no-any-return]
-
-
-def reasons(folder: Path) -> dict[str, str]:
-    return {drop.get("response_set_id", drop.get("line")): drop["reason"] for drop in read(folder / "p.dropped.jsonl")}
+from tests.judging.sets import SETS, judged, judging, longer, read, reasons, row, shown, timeless, write
+from tests.servers import Reply, Request, Server, completion, failure, last_words
 
 
 def test_what_both_orders_prefer_becomes_a_pair_and_the_rest_is_accounted_for(tmp_path: Path) -> None:
@@ -217,26 +199,18 @@ def test_nothing_is_paid_twice_and_finished_work_is_never_overwritten_by_itself(
     assert sorted(path.name for path in (tmp_path / "p.jsonl.state").iterdir()) == ["ledger.jsonl", "lock"]
 
 
-def test_stored_answers_are_read_again_with_another_pattern_and_without_a_call(tmp_path: Path) -> None:
-    template = tmp_path / "mine.yaml"
-    text = """\
-name: mine
-user: "{{prompt}} <response A>\\n{{response_a}}\\n</response A> <response B>\\n{{response_b}}\\n</response B>"
-labels: {a: A, b: B, tie: C}
-verdict: {kind: regex, pattern: 'PATTERN'}
-"""
-    template.write_text(text.replace("PATTERN", "verdict: (A|B|C)"))
+def test_a_run_killed_while_its_files_were_moved_into_place_is_finished_by_the_next(tmp_path: Path) -> None:
     write(tmp_path / "r.jsonl", SETS)
+    files = [tmp_path / name for name in ("p.judgments.jsonl", "p.dropped.jsonl", "p.jsonl")]
     with Server(judging(longer)) as server:
-        result = judged(tmp_path, server, template=str(template))
-        assert (result.tally.pairs, result.tally.unreadable) == (0, 4)
-        template.write_text(text.replace("PATTERN", r"\[\[(A|B|C)\]\]"))
-        result = judged(tmp_path, server, template=str(template), reparse=True)
-        assert (result.tally.pairs, result.tally.unreadable) == (1, 0)
-        assert server.count == 4
-        with pytest.raises(UsageError, match="4 of 4 answers are not in"):
-            judged(tmp_path, server, template="pairwise", reparse=True)
-        assert (server.count, len(read(tmp_path / "p.jsonl"))) == (4, 1)
+        judged(tmp_path, server)
+        before = [path.read_bytes() for path in files]
+        files[2].unlink()
+        marker = tmp_path / "p.jsonl.state" / "publishing.json"
+        marker.write_text(json.dumps([str(path) for path in files]))
+        judged(tmp_path, server)
+        assert [path.read_bytes() for path in files] == before
+        assert not marker.exists()
 
 
 def test_failed_calls_are_made_again_when_asked(tmp_path: Path) -> None:
@@ -254,64 +228,29 @@ def test_failed_calls_are_made_again_when_asked(tmp_path: Path) -> None:
         assert (result.ok, result.tally.pairs, result.calls.made, result.calls.reused) == (True, 1, 2, 2)
 
 
-def test_probabilities_come_from_logprobs_and_are_of_the_first_shown(tmp_path: Path) -> None:
-    def answer(request: Request, count: int) -> Reply:
-        first_better = longer(*shown(request)) == "A"
-        p = 0.8 if first_better else 0.3
-        best = "A" if first_better else "B"
-        return completion(best, logprobs=[token(best, A=math.log(p), B=math.log(1 - p))], finish_reason="length")
-
-    write(tmp_path / "r.jsonl", SETS[:1])
-    with Server(answer) as server:
-        judged(tmp_path, server, template="pairwise-logprob")
-    assert [each["probability"] for each in read(tmp_path / "p.judgments.jsonl")] == pytest.approx([0.3, 0.8])
-    assert len(read(tmp_path / "p.jsonl")) == 1
-    assert (server.requests[0]["logprobs"], server.requests[0]["top_logprobs"]) == (True, 5)
-
-
-def test_a_server_without_logprobs_is_read_as_text_or_refused(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    write(tmp_path / "r.jsonl", [row(f"s{number}", "a", "bb") for number in range(9)])
-    command = ["judge", tmp_path / "r.jsonl", "-o", tmp_path / "p.jsonl", "--template", "pairwise-logprob"]
-    with Server(lambda request, count: completion(longer(*shown(request)))) as server:
-        done = run_here(capfd, *command, "--judge", f"llm:m@{server.url}")
-    assert done.code == 0
-    assert done.err.count("gives no logprobs: verdicts are read from its text") == 1
-    assert len(read(tmp_path / "p.jsonl")) == 9
-    assert all("probability" not in each for each in read(tmp_path / "p.judgments.jsonl"))
-    with Server(completion("Both have their merits.")) as server:
-        done = run_here(capfd, *command, "--judge", f"llm:other=m@{server.url}", "--overwrite", "--concurrency", "2")
-        assert server.count < 18
-    assert done.code == 3
-    assert done.err.startswith("error: other at http")
-    assert "neither logprobs" in done.err
-    assert len(done.err.splitlines()) == 2
-    assert len(read(tmp_path / "p.jsonl")) == 9, "the old work stands"
-
-
-def test_a_template_that_shows_a_reference_abstains_without_one(tmp_path: Path) -> None:
-    template = tmp_path / "mine.yaml"
-    template.write_text(
-        "name: mine\nuser: '{{reference}} <response A>\n\n{{response_a}}\n\n</response A>"
-        " <response B>\n\n{{response_b}}\n\n</response B>'\n"
-        "labels: {a: A, b: B, tie: C}\nverdict: {kind: regex, pattern: '\\[\\[(A|B|C)\\]\\]'}\n"
-    )
-    write(tmp_path / "r.jsonl", [row("with", "a", "bb", reference="the known answer"), row("without", "a", "bb")])
-    with Server(judging(longer)) as server:
-        judged(tmp_path, server, template=str(template))
-        assert server.count == 2
-        assert "the known answer" in last_words(server.requests[0])
-    assert reasons(tmp_path) == {"without": "abstained"}
-    assert "reference" in read(tmp_path / "p.dropped.jsonl")[0]["detail"]
-
-
 def test_response_sets_go_in_and_pairs_come_out_without_a_file() -> None:
     sets = [response_set_from(each) for each in SETS]
     with Server(judging(longer)) as server:
         pairs = list(prefdata.judge(iter(sets), judge=f"llm:m@{server.url}"))
     assert [(pair.chosen, pair.rejected) for pair in pairs] == [("a longer one", "short")]
     assert pairs[0].metadata["response_set_id"] == "clear"
+
+
+def test_every_flag_can_be_given_by_file_and_by_environment(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "r.jsonl", [row("s", "a", "bb", "ccc")])
+    (tmp_path / "score.py").write_text("def score(prompt, response, reference):\n    return len(response)\n")
+    monkeypatch.setenv("PREFDATA_JUDGE_JUDGE", f"rule:python:{tmp_path}/score.py:score")
+    monkeypatch.setenv("PREFDATA_JUDGE_STRATEGY", "all")
+    command = ["judge", tmp_path / "r.jsonl", "-o", tmp_path / "p.jsonl"]
+    assert run_here(capfd, *command).code == 0
+    assert len(read(tmp_path / "p.jsonl")) == 3
+    monkeypatch.delenv("PREFDATA_JUDGE_STRATEGY")
+    (tmp_path / "flags.yaml").write_text("strategy: adjacent\noverwrite: true\nconcurrency: 9\n")
+    assert run_here(capfd, *command, "--config", tmp_path / "flags.yaml").code == 0
+    assert len(read(tmp_path / "p.jsonl")) == 2
+    assert run_here(capfd, *command, "--overwrite", "--concurrency", "many").code == 2
 
 
 def test_an_option_that_does_not_exist_is_not_swallowed() -> None:

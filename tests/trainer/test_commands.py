@@ -301,7 +301,10 @@ def test_the_plan_counts_pairs_tokens_and_steps(
     assert told["expected_first_loss"] == pytest.approx(0.693147, abs=1e-6)
     shown = invoke(dataset, "-m", tiny_model, "-o", tmp_path / "a", "--dry-run", *flags)
     assert "0.6931 expected (ln 2)" in shown.stdout
-    assert "dropped 1: prompt and completion together are longer than --max-length [too-long] (long)" in shown.stdout
+    assert (
+        "dropped 1: prompt and completion are longer than --max-length or than the model reads [too-long] (long)"
+        in shown.stdout
+    )
     assert not (tmp_path / "a.state").exists()
 
 

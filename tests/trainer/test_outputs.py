@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -187,6 +190,35 @@ def test_ways_of_training_that_trl_and_peft_have(
         passed={name: words for name, words in passed.items() if name != "full"},
     )
     assert outcome.document()["results"]["margin_after"] > 0.01
+
+
+def test_two_processes_train_as_one(make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path) -> None:
+    """torchrun with two processes of one pair each, against one process with two pairs at a time."""
+    dataset, scripts = make_dataset(chat_pairs(8)), Path(sys.executable).parent
+    flags = ["--learning-rate", "0.005", "--gradient-accumulation", "1", "--lora-dropout", "0", "--format", "json"]
+    done = subprocess.run(
+        [
+            scripts / "torchrun", "--nproc_per_node", "2", "--no-python", scripts / "prefdata", "train", "dpo", dataset,
+            "-m", tiny_model, "-o", tmp_path / "two", "--batch-size", "1", *flags,
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout)["processes"] == 2
+    one = train_dpo(
+        dataset,
+        tmp_path / "one",
+        model=str(tiny_model),
+        learning_rate=5e-3,
+        batch_size=2,
+        gradient_accumulation=1,
+        lora_dropout=0.0,
+    )
+    assert json.loads(done.stdout)["steps"] == one.document()["steps"] == 4
+    pairs, same = (pq.read_table(tmp_path / name / "per_pair.parquet").to_pydict() for name in ("two", "one"))
+    assert pairs["id"] == same["id"]
+    assert pairs["margin_after"] == pytest.approx(same["margin_after"], abs=1e-3)
+    assert max(map(abs, same["margin_after"])) > 0.02
 
 
 def test_lengths_are_held_and_told_in_the_card(make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,8 @@ def dpo(
     from prefdata_trainer.dpo import run
 
     result = run(handle, output, settings, overwrite=overwrite, dry_run=dry_run, quiet=quiet)
+    if os.environ.get("RANK", "0") != "0":  # of the processes that a launcher began, one speaks
+        return
     if format_ == "json":
         sys.stdout.buffer.write(orjson.dumps(result.document(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         sys.stdout.buffer.flush()

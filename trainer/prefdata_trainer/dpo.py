@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 import transformers
 import yaml
 from accelerate import PartialState
@@ -66,7 +67,13 @@ def _run(
     )
     if dry_run:
         return _plan(handle, settings, theirs, tokens.count(handle, renderer, settings.limit))
-    processes = PartialState()
+    processes = PartialState(cpu=not torch.accelerator.is_available())
+    if processes.num_processes != int(os.environ.get("WORLD_SIZE", "1")):
+        raise PrefdataError(
+            f"the launcher began {os.environ['WORLD_SIZE']} processes, of which only {processes.num_processes} found "
+            "each other",
+            "use torchrun, or accelerate launch with a configuration file",
+        )
     state = _state(handle, output, settings, overwrite, processes) if processes.is_main_process else None
     try:
         folder = state_folder(output)

@@ -47,7 +47,7 @@ def main() -> None:
 @main.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the model.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=240, show_default=True)
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop sooner on a slow machine.")
 @plainly
 def train(out: Path, seed: int, steps: int, seconds: float | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from prefdata.errors import InputError
 
@@ -26,6 +27,7 @@ def pair_accuracy(folder: Path, adapter: Path, pairs: Path) -> tuple[int, int]:
     rows = [orjson.loads(line) for line in pairs.read_bytes().splitlines() if line.strip()]
     if not rows or any(isinstance(row["prompt"], str) for row in rows):
         raise InputError(f"{pairs} holds no pairs of conversations")
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model: Any = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), adapter)
     model.eval()

@@ -10,17 +10,21 @@ from typing import Any, Literal, get_args
 Split = Literal["train", "held-out"]
 SPLITS: tuple[str, ...] = get_args(Split)
 
-TRAIN_CITIES = tuple(
-    "Amsterdam Antwerp Athens Barcelona Basel Beirut Berlin Bilbao Bogota Bologna Boston Brussels Cairo Cardiff Chicago "
-    "Cologne Copenhagen Dallas Delhi Denver Dresden Dublin Dundee Florence Geneva Genoa Ghent Glasgow Granada Hamburg "
-    "Hanoi Havana Helsinki Istanbul Jakarta Karachi Krakow Kyoto Lagos Leipzig Lima Lisbon London Lyon Madrid Malaga "
-    "Manila Marseille Miami Milan Montreal Moscow Mumbai Munich Nairobi Naples Nice Osaka Oslo Palermo Paris Porto Prague "
-    "Quito".split()
+# fmt: off
+TRAIN_CITIES = (
+    "Amsterdam", "Antwerp", "Athens", "Barcelona", "Basel", "Beirut", "Berlin", "Bilbao", "Bogota", "Bologna",
+    "Boston", "Brussels", "Cairo", "Cardiff", "Chicago", "Cologne", "Copenhagen", "Dallas", "Delhi", "Denver",
+    "Dresden", "Dublin", "Dundee", "Florence", "Geneva", "Genoa", "Ghent", "Glasgow", "Granada", "Hamburg", "Hanoi",
+    "Havana", "Helsinki", "Istanbul", "Jakarta", "Karachi", "Krakow", "Kyoto", "Lagos", "Leipzig", "Lima", "Lisbon",
+    "London", "Lyon", "Madrid", "Malaga", "Manila", "Marseille", "Miami", "Milan", "Montreal", "Moscow", "Mumbai",
+    "Munich", "Nairobi", "Naples", "Nice", "Osaka", "Oslo", "Palermo", "Paris", "Porto", "Prague", "Quito",
 )
-HELD_OUT_CITIES = tuple(
-    "Accra Ankara Bergen Bristol Bruges Budapest Calgary Cordoba Dakar Gdansk Houston Izmir Kampala Lahore Leeds Lille "
-    "Malmo Minsk Nantes Orlando Ottawa Perth Phoenix Riga Rome Seoul Seville Sydney Tokyo Turin Vienna Zurich".split()
+HELD_OUT_CITIES = (
+    "Accra", "Ankara", "Bergen", "Bristol", "Bruges", "Budapest", "Calgary", "Cordoba", "Dakar", "Gdansk",
+    "Houston", "Izmir", "Kampala", "Lahore", "Leeds", "Lille", "Malmo", "Minsk", "Nantes", "Orlando", "Ottawa",
+    "Perth", "Phoenix", "Riga", "Rome", "Seoul", "Seville", "Sydney", "Tokyo", "Turin", "Vienna", "Zurich",
 )
+# fmt: on
 CITIES = TRAIN_CITIES + HELD_OUT_CITIES
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 COUNTS = tuple(range(2, 10))

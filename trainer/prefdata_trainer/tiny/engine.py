@@ -34,7 +34,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A sampled token with its log-probability (natural, at temperature 1) and the likeliest alternatives, best first."""
+    """A sampled token, its natural log-probability at temperature 1, and the likeliest alternatives, best first."""
 
     token: int
     logprob: float
@@ -166,8 +166,8 @@ class Engine:
             ranked, order = odds.sort(dim=-1, descending=True)
             outside = ranked.cumsum(-1) - ranked >= nucleus
             odds = odds.masked_fill(outside.scatter(1, order, outside), 0.0)
-        # The inverse of the cumulative distribution: one number a token, whatever the size of the vocabulary. Scaling by
-        # the very sum that was accumulated keeps rounding from pointing past the last token.
+        # The inverse of the cumulative distribution takes one random number a token, whatever the vocabulary. Scaling
+        # by the very sum that was accumulated keeps rounding from pointing past the last token.
         cumulative = odds.cumsum(-1)
         drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
         tokens = torch.where(heat > 0, drawn.clamp(max=logits.shape[1] - 1), logits.argmax(-1, keepdim=True))[:, 0]

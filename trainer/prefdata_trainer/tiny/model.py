@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers.utils import logging
 
 from prefdata.errors import OutputExistsError
 from prefdata_trainer.tiny.corpus import CARELESSNESS, exchanges
@@ -25,9 +26,9 @@ CHAT_TEMPLATE = (
 )
 """ChatML, as most open chat models use it."""
 
-CAREFUL_SHARE = 0.6
-"""The share of the steps that shows a careful desk: copying is learnt first, and then the bad habit. On careless replies
-alone, some seeds had not learnt to copy the city within the time."""
+CAREFUL_SHARE = 0.5
+"""The share of the steps that shows a careful desk: copying is learnt first, and then the bad habit. On careless
+replies alone, some seeds had not learnt to copy the city within the time."""
 WARMUP_STEPS = 50
 IGNORED = -100
 
@@ -37,19 +38,21 @@ Progress = Callable[[str], None]
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE, fitted to the corpus: any text round-trips, and each word of the task becomes one token."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     bpe = trainers.BpeTrainer(
         vocab_size=1024,  # an upper bound: the corpus runs out of merges at about 750
         special_tokens=[PAD, START, END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
+    fast: Any = PreTrainedTokenizerFast  # its constructor is not typed
     texts = [text for exchange in islice(exchanges(0, 0.0), 4000) for text in exchange]
     tokenizer.train_from_iterator([*texts, *["system\nuser\nassistant\n"] * 100], bpe)
-    return PreTrainedTokenizerFast(
+    built: PreTrainedTokenizerFast = fast(
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, chat_template=CHAT_TEMPLATE, padding_side="left"
     )
+    return built
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
@@ -91,7 +94,7 @@ def train(
     out: Path,
     *,
     seed: int = 0,
-    steps: int = 300,
+    steps: int = 240,
     seconds: float | None = None,
     batch_size: int = 32,
     learning_rate: float = 5e-3,
@@ -99,13 +102,13 @@ def train(
 ) -> None:
     """Train from scratch and save a transformers folder at ``out``, which appears whole or not at all.
 
-    ``seconds`` cuts the training short on a slow machine; without it, equal arguments give equal weights on one machine.
-    Raises ``OutputExistsError`` where ``out`` exists.
+    ``seconds`` cuts the training short on a slow machine; without it, equal arguments give equal weights on one
+    machine. Raises ``OutputExistsError`` where ``out`` exists.
     """
     if out.exists():
         raise OutputExistsError(f"{out} exists already", "name another folder, or remove this one")
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer, seed)
+    model: Any = build_model(tokenizer, seed)
     size = sum(parameter.numel() for parameter in model.parameters())
     progress(f"{size:,} parameters, {len(tokenizer)} tokens, {steps} steps of {batch_size} bookings")
     careful, careless = exchanges(seed, 0.0), exchanges(seed, CARELESSNESS)
@@ -138,6 +141,7 @@ def train(
 
 def save(out: Path, model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write beside ``out`` and rename: a folder that is there is complete."""
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     unfinished = out.with_name(f"{out.name}.unfinished-{os.getpid()}")
     try:
         model.save_pretrained(unfinished)

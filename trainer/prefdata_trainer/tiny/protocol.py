@@ -1,14 +1,14 @@
 """The OpenAI protocol, as much of it as the server speaks: requests checked, responses shaped.
 
-What is asked for and not supported is refused by name: an option that is silently ignored looks like a model that does not
-follow it.
+What is asked for and not supported is refused by name: an option that is silently ignored looks like a model that does
+not follow it.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -61,6 +61,9 @@ class Request(BaseModel):
         )
 
 
+Kind = TypeVar("Kind", bound=Request)
+
+
 class TextPart(BaseModel):
     """A part of a message's content."""
 
@@ -111,7 +114,7 @@ class CompletionRequest(Request):
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
 
 
-def parse[Kind: Request](kind: type[Kind], body: bytes) -> Kind:
+def parse(kind: type[Kind], body: bytes) -> Kind:
     """The checked request; raises ``RequestError`` that names the first thing wrong."""
     try:
         return kind.model_validate_json(body)

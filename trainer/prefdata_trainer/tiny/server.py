@@ -1,6 +1,6 @@
 """A small local server that speaks the OpenAI protocol over transformers folders, with or without PEFT adapters.
 
-It honours what it accepts: ``n`` choices, log-probabilities, seeds, stop strings. Its size is meant for models that answer
+It honours what it accepts: ``n`` choices, log-probabilities, seeds, stop strings. It is meant for models that answer
 within milliseconds on a CPU: batches are gathered when they start, not while they run.
 """
 
@@ -23,6 +23,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from prefdata.errors import InputError, ServiceError, UsageError
 from prefdata_trainer.tiny import protocol
@@ -44,6 +45,7 @@ def load(folder: Path, adapters: tuple[Path, ...] = ()) -> dict[str, Engine]:
     names = [path.resolve().name for path in (folder, *adapters)]
     if len(set(names)) < len(names):
         raise UsageError(f"two folders have the same name: {', '.join(names)}", "clients choose by it; rename one")
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     lock = threading.Lock()
     engines = {}
