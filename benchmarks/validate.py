@@ -161,7 +161,8 @@ def main() -> None:
             size = path.stat().st_size / 1e6
             found = {way: measure(way, path, options.repeat) for way in ways}
             print(f"\n{kind}: {size:.0f} MB, {path.read_bytes().count(10):,} rows")
-            print(f"{'':12} {'CPU s':>8} {'MB/CPU-s':>9} {'× orjson':>9} {'× datasets':>11} {'wall s':>8} {'peak MB':>8}")
+            heads = ("CPU s", "MB/CPU-s", "× orjson", "× datasets", "wall s", "peak MB")
+            print(f"{'':12} " + " ".join(f"{head:>{len(head) + 1}}" for head in heads))
             for way, figures in found.items():
                 cpu = figures["cpu"]
                 ratio = found["orjson"]["cpu"] / cpu

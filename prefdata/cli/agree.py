@@ -34,7 +34,7 @@ def command(
     gold: tuple[str, ...],
     responses: tuple[str, ...],
     seed: int,
-    format_: str,
+    format: str,
     quiet: bool,
 ) -> int:
     """Measure how the judges and people of JUDGMENTS agree: with gold, with each other, and with themselves.
@@ -43,7 +43,7 @@ def command(
     read or judgments belong to no response.
     """
     found = agree(judgments, gold or None, responses or None, seed=seed)
-    if format_ == "json":
+    if format == "json":
         print_json(dataclasses.asdict(found))
     else:
         for block in blocks(found):

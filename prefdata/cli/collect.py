@@ -53,7 +53,7 @@ def command(
     retry_failed: bool,
     limit: int | None,
     overwrite: bool,
-    format_: str,
+    format: str,
     quiet: bool,
 ) -> int:
     """Sample N responses to each of the PROMPTS (one JSON record a line) from one or several models.
@@ -84,7 +84,7 @@ def command(
         overwrite=overwrite,
         reporter=Meter("collect", quiet=quiet),
     )
-    if format_ == "json":
+    if format == "json":
         document = asdict(result) | {"ok": result.ok, "output": str(output), "dropped": str(result.dropped)}
         print_json(document)
         return 0 if result.ok else 1

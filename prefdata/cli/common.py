@@ -13,7 +13,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 output_format = click.option(
     "--format",
-    "format_",
+    "format",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,

@@ -87,7 +87,7 @@ def command(
     seed: int,
     limit: int | None,
     overwrite: bool,
-    format_: str,
+    format: str,
     quiet: bool,
 ) -> int:
     """Turn INPUTS of a foreign preference format into pairs: JSONL, JSON arrays or Parquet.
@@ -109,7 +109,7 @@ def command(
         overwrite=overwrite,
         limit=limit,
     )
-    if format_ == "json":
+    if format == "json":
         paths = {"output": result.output, "dropped": result.dropped_output, "judgments": result.judgments_output}
         written = {name: str(path) for name, path in paths.items() if path is not None}
         print_json({"format": result.format, "reason": result.reason, "files": written, **result.counts.record()})

@@ -14,7 +14,7 @@ from prefdata.errors import UsageError
 @click.command(short_help="Explain a rule, or where a pair of a dataset came from.")
 @click.argument("what", nargs=-1, metavar="[CODE | DATASET ID]")
 @output_format
-def command(what: tuple[str, ...], format_: str) -> None:
+def command(what: tuple[str, ...], format: str) -> None:
     """Explain what the rule CODE means and how to mend it, or where the row ID of a DATASET came from.
 
     Without arguments, list all rules. An ID may be cut short where that leaves no doubt.
@@ -26,13 +26,13 @@ def command(what: tuple[str, ...], format_: str) -> None:
         raise UsageError("explain takes a rule, or a dataset and an id", "for example: prefdata explain PRF001")
     if len(what) == 2:
         found = provenance(*what)
-        if format_ == "json":
+        if format == "json":
             print_json({"split": found.split, "row": found.row, "raw": found.raw, "note": found.note})
         else:
             click.echo(_story(found))
         return
     rules = [rule_of(what[0])] if what else list(all_rules())
-    if format_ == "json":
+    if format == "json":
         print_json([{name: getattr(rule, name) for name in _TOLD} for rule in rules])
     else:
         click.echo(rule_page(what[0]) if what else rule_list())

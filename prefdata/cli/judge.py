@@ -103,7 +103,7 @@ def command(
     seed: int,
     limit: int | None,
     overwrite: bool,
-    format_: str,
+    format: str,
     quiet: bool,
 ) -> int:
     """Judge the response sets in RESPONSES (one JSON record a line) and build preference pairs.
@@ -137,7 +137,7 @@ def command(
         retry_failed=retry_failed,
         reporter=Meter("judge", quiet=quiet),
     )
-    if format_ == "json":
+    if format == "json":
         print_json(result.document())
     else:
         _print(result, quiet)

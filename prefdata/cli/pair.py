@@ -45,7 +45,7 @@ def command(
     seed: int,
     limit: int | None,
     overwrite: bool,
-    format_: str,
+    format: str,
     quiet: bool,
 ) -> int:
     """Build pairs from RESPONSES and the JUDGMENTS of any judges and people.
@@ -64,7 +64,7 @@ def command(
         overwrite=overwrite,
         limit=limit,
     )
-    if format_ == "json":
+    if format == "json":
         print_json({**result.counts.record(), "output": str(output), "dropped_output": str(result.dropped_output)})
     else:
         _print(result, quiet)

@@ -38,7 +38,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 @click.option("--chat", is_flag=True, help="Turn pairs of strings into chat messages (the two train differently).")
 @click.option(
     "--format",
-    "format_",
+    "format",
     type=click.Choice(["text", "json", "github"]),
     default="text",
     show_default=True,
@@ -53,7 +53,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 def command(
     pairs: tuple[str, ...],
     output: Path | None,
-    format_: str,
+    format: str,
     show: int,
     quiet: bool,
     **options: Any,
@@ -73,12 +73,12 @@ def command(
 
     with byte_progress("checking", quiet=quiet) as progress:
         result = validate(pairs, output=output, examples=max(show, 20), progress=progress, **options)
-    if format_ == "text":
+    if format == "text":
         color = sys.stdout.isatty() and not _no_color()
         width = shutil.get_terminal_size((100, 20)).columns
         report = render(result, width=width, color=color, show=0 if quiet else show)
     else:
-        report = FORMATS[format_](result)
+        report = FORMATS[format](result)
         if result.why is not None and not quiet:
             say(f"not ok: {result.why}")
     click.echo(report)

@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Any
 
 from prefdata.conversion.outcomes import Format, WrongShapeError
-from prefdata.conversion.reading import RawRow, raw_rows
+from prefdata.conversion.rawrow import RawRow
+from prefdata.conversion.reading import raw_rows
 from prefdata.conversion.registry import SAMPLE, Detection, detected
 from prefdata.errors import InputError, UsageError
 from prefdata.records.sources import Source

@@ -15,6 +15,10 @@ class WrongShapeError(ValueError):
     """A row that is not of the format: the message names the column and what is wrong with it."""
 
 
+class NoPlaceError(ValueError):
+    """A pair that a foreign format cannot hold: the message says what has no place in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Paired:
     """A preference that the file holds as a pair: a record of schema ``preference_pair``."""
@@ -59,7 +63,21 @@ class Format:
     ranked: bool = False
     """Whether rows give Ranked outcomes, which can be written as responses and judgments too."""
     group: Callable[[Row], Hashable] | None = None
-    """Neighbouring rows with the same key belong together; raises WrongShapeError."""
+    """Rows with the same key belong together; raises WrongShapeError."""
+    scattered: bool = False
+    """Whether rows that belong together may stand anywhere in the input, not only side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One foreign format that pairs are written in."""
+
+    name: str
+    summary: str
+    write: Callable[[dict[str, Any]], list[dict[str, Any]]]
+    """The rows of one pair (a record of schema ``preference_pair``); raises NoPlaceError."""
+    reads: str
+    """The format that reads it again."""
 
 
 def each(read: Callable[[Row], Outcome]) -> Callable[[Sequence[Row]], Iterable[Outcome]]:

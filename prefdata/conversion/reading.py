@@ -1,15 +1,21 @@
-"""Rows of foreign files: JSONL, JSON arrays and Parquet, plain or compressed, one row in memory at a time."""
+"""Rows of foreign files, one row (or one batch of a table) in memory at a time.
+
+JSONL, JSON arrays, CSV and TSV are read plain or compressed; tables and folders are in ``tables``.
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import orjson
 
+from prefdata.conversion.delimited import delimited_rows
+from prefdata.conversion.rawrow import WHOLE, Part, RawRow
+from prefdata.conversion.tables import HUB, TABLES, folder_rows, hub_rows, table_rows
 from prefdata.errors import InputError
 from prefdata.records.rows import BOM
 from prefdata.records.sources import Source, damage_told
@@ -17,39 +23,22 @@ from prefdata.records.sources import Source, damage_told
 CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class RawRow:
-    """One row: an object, or the problem with it. ``line`` is where it begins; Parquet has rows only."""
+def raw_rows(source: Source, name: str, part: Part = WHOLE) -> Iterator[RawRow]:
+    """Every row of an input that can be opened more than once, blank lines left out; the user calls it ``name``.
 
-    file: str
-    line: int | None
-    row: int | None
-    """From 1, in a JSON array or a Parquet file; None in JSONL."""
-    raw: bytes
-    value: dict[str, Any] | None
-    problem: str | None = None
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """Where it stands: file, line, and row where that says more."""
-        place = {"file": self.file, "line": self.line, "row": self.row}
-        return {name: value for name, value in place.items() if value is not None}
-
-    @property
-    def text(self) -> str:
-        """The row as it was, bytes that are not UTF-8 as \\xNN."""
-        return self.raw.decode("utf-8", "backslashreplace")
-
-
-def raw_rows(source: Source, name: str) -> Iterator[RawRow]:
-    """Every row of a file that can be opened more than once, blank lines left out; the user calls it ``name``.
-
-    Raises InputError where the rest of the file cannot be read.
+    Raises InputError where the rest of it cannot be read, and ServiceError where the hub cannot be reached.
     """
+    if name.startswith(HUB):
+        return hub_rows(name, part)
+    if Path(source.name).is_dir():
+        return folder_rows(Path(source.name), part)
+    plain = name.removesuffix(".gz").removesuffix(".zst").lower()
+    if plain.endswith((".csv", ".tsv")):
+        return delimited_rows(source, name, "\t" if plain.endswith(".tsv") else ",")
     with source.open() as file, damage_told(name):
         start = file.read(4096).removeprefix(BOM).lstrip()
-    if start.startswith(b"PAR1"):
-        return _parquet(source, name)
+    if start.startswith(TABLES):
+        return table_rows(source, name)
     return _array(source, name) if start.startswith(b"[") else _lines(source, name)
 
 
@@ -150,24 +139,3 @@ class _Window:
         except UnicodeDecodeError:
             self.fail("not UTF-8")
         self._at = 0
-
-
-def _parquet(source: Source, name: str) -> Iterator[RawRow]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with source.open() as file:
-        try:
-            table = pq.ParquetFile(file)
-            row = 0
-            for batch in table.iter_batches(batch_size=256):
-                for value in batch.to_pylist():
-                    row += 1
-                    try:
-                        raw, problem = orjson.dumps(value), None
-                    except TypeError as error:
-                        raw, problem = repr(value).encode(), f"not JSON: {error}"
-                    yield RawRow(name, None, row, raw, None if problem else orjson.loads(raw), problem)
-        except (pa.ArrowException, OSError) as error:
-            message = str(error).splitlines()[0]
-            raise InputError(f"{name}: the Parquet file is damaged ({message})", "copy it again") from None

@@ -11,6 +11,7 @@ from prefdata.conversion.formats import (
     axolotl,
     helpsteer,
     hh,
+    kto,
     llamafactory,
     ms_swift,
     nectar,
@@ -25,13 +26,14 @@ from prefdata.conversion.formats import (
     ultrafeedback_binarized,
     webgpt,
 )
-from prefdata.conversion.outcomes import Format, Row
+from prefdata.conversion.outcomes import Export, Format, Row
 from prefdata.errors import UsageError
 
 FORMATS: dict[str, Format] = {
     format_.name: format_
     for format_ in (
         trl.FORMAT,
+        kto.FORMAT,
         hh.FORMAT,
         openai.FORMAT,
         ultrafeedback.FORMAT,
@@ -40,6 +42,7 @@ FORMATS: dict[str, Format] = {
         orca.FORMAT,
         llamafactory.FORMAT,
         llamafactory.SHAREGPT_FORMAT,
+        kto.LLAMAFACTORY_FORMAT,
         axolotl.FORMAT,
         ms_swift.FORMAT,
         arena.FORMAT,
@@ -53,6 +56,19 @@ FORMATS: dict[str, Format] = {
         pku.SAFER,
         oasst.FORMAT,
         pandalm.FORMAT,
+    )
+}
+EXPORTS: dict[str, Export] = {
+    export.name: export
+    for export in (
+        trl.EXPORT,
+        trl.IMPLICIT,
+        openai.EXPORT,
+        llamafactory.EXPORT,
+        llamafactory.SHAREGPT_EXPORT,
+        axolotl.EXPORT,
+        kto.EXPORT,
+        trl.PARQUET,
     )
 }
 SAMPLE = 20
@@ -88,7 +104,8 @@ def detected(rows: Sequence[Row], file: str) -> Detection:
     if best < SURE:
         columns = ", ".join(sorted({name for row in rows for name in row})[:12])
         raise UsageError(
-            f"{file} is in no format that is known (columns: {columns})", "name the nearest one with --from"
+            f"{file} is in no format that is known (columns: {columns})",
+            "map its columns: --map prompt=COLUMN --map chosen=COLUMN --map rejected=COLUMN",
         )
     if best - next_best < APART:
         raise UsageError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from prefdata.conversion.carrying import CARRIED
 from prefdata.conversion.outcomes import NoPair, Paired, Row, WrongShapeError
 
 Messages = list[dict[str, Any]]
@@ -47,11 +48,30 @@ def optional(row: Row, name: str) -> str | None:
 
 
 def number(row: Row, name: str) -> float:
-    """A column of numbers; booleans are none."""
+    """A column of numbers, or of text that is one, as in CSV; booleans are none."""
     value = column(row, name)
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            value = row[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise WrongShapeError(f'column "{name}" holds {kind(value)}, not a number')
     return value
+
+
+def tools_of(row: Row) -> list[Row] | None:
+    """The column "tools": a list of objects, or that as JSON text; a bare function gets OpenAI's envelope."""
+    value = row.get("tools")
+    try:
+        tools = orjson.loads(value) if isinstance(value, str) and value else value
+    except orjson.JSONDecodeError:
+        raise WrongShapeError('column "tools" holds no JSON') from None
+    if not tools:
+        return None
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise WrongShapeError('column "tools" holds no list of objects')
+    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
 
 
 def objects(row: Row, name: str) -> list[Row]:
@@ -152,7 +172,7 @@ def paired(
 
 def leftover(row: Row, used: Collection[str]) -> dict[str, Any]:
     """Columns without a place of their own."""
-    return {name: value for name, value in row.items() if name not in used and value is not None}
+    return {name: value for name, value in row.items() if name not in used and value is not None and name != CARRIED}
 
 
 def _without(prompt: Messages, chosen: Messages, rejected: Messages) -> tuple[Messages, Messages]:
@@ -177,7 +197,7 @@ def _message(item: Mapping[str, Any], name: str) -> dict[str, Any]:
     if content is not None or not calls:
         message["content"] = _content(content, name)
     if calls:
-        message["tool_calls"] = objects(item, "tool_calls")
+        message["tool_calls"] = [_call(call) for call in objects(item, "tool_calls")]
     for key in ("tool_call_id", "name"):
         if item.get(key):
             message[key] = text(item, key)
@@ -193,6 +213,19 @@ def _content(content: Any, name: str) -> str:
                 raise WrongShapeError(f'"{name}" holds a part of type {part.get("type")!r}: only text can be paired')
         return "".join(part["text"] for part in content)
     raise WrongShapeError(f'"{name}" has {kind(content)} for content, not text')
+
+
+def _call(call: Row) -> dict[str, Any]:
+    """A tool call; arguments written as JSON text become the object that chat templates expect."""
+    function = call.get("function")
+    kept = {name: value for name, value in call.items() if value is not None}
+    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        return kept
+    try:
+        arguments = orjson.loads(function["arguments"])
+    except orjson.JSONDecodeError:
+        return kept
+    return {**kept, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else kept
 
 
 def _sharegpt_call(value: Any, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from prefdata.conversion.outcomes import Format, Outcome, Paired, Ranked, WrongShapeError
-from prefdata.conversion.reading import RawRow
+from prefdata.conversion.rawrow import RawRow
 from prefdata.errors import InputError
 from prefdata.pairing.pairs import PairingSettings, dropped_record, pairs_of
 from prefdata.records.codec import judgment_record, pair_id, pair_record, response_set_record

@@ -75,9 +75,10 @@ class RenderReport:
             "completion_tokens": self.completion_tokens,
             "trained_tokens": self.trained_tokens,
             "longest": self.longest,
+            "errors": [list(error) for error in self.errors],
         }
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> RenderReport:
         """The report that ``as_dict`` gave."""
-        return cls(**document)
+        return cls(**{**document, "errors": [(id, message, hint) for id, message, hint in document["errors"]]})

@@ -43,11 +43,12 @@ class Row:
     trimmed: int = 0
     """Messages taken off the start of both completions because they repeat the prompt."""
 
-    def pointer(self, side: str, index: int | None = None) -> str:
-        """JSON pointer to one message of a canonical side (or to the side) in the row as it was given."""
-        if index is None or isinstance(self.document[side], str):
+    def pointer(self, side: str, index: int, key: str | None = None) -> str:
+        """JSON pointer to a message of a canonical side, or to a key of it, in the row as it was given."""
+        if isinstance(self.document[side], str):
             return f"/{side}"
-        return f"/{side}/{index + (self.trimmed if side != 'prompt' else 0)}"
+        message = f"/{side}/{index + (self.trimmed if side != 'prompt' else 0)}"
+        return message if key is None else f"{message}/{key}"
 
     def completions(self) -> Iterator[tuple[str, Any]]:
         """The names and contents of both completions."""

@@ -6,11 +6,14 @@ import inspect
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
 
 import prefdata
 from prefdata.cli.main import COMMANDS, cli
+from tests.conftest import Run
 
 HEAVY = ["torch", "transformers", "trl", "peft", "datasets", "openai", "pyarrow", "pandas", "numpy", "aiohttp"]
 
@@ -60,4 +63,22 @@ def test_every_command_in_the_list_explains_itself(name: str) -> None:
     assert command is not None
     assert command.help
     for parameter in command.params:
-        assert getattr(parameter, "help", "argument"), f"{name}: {parameter.name} has no help"
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name}: {parameter.name} has no help"
+
+
+def test_flags_come_from_the_environment_and_a_config_file_in_their_order(prefdata: Run, tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "2+2?", "chosen": "4", "rejected": "5"}\n')
+    (tmp_path / "flags.yaml").write_text("format: github\nlimit: 1\n")
+    text = prefdata("validate", "pairs.jsonl", cwd=tmp_path)
+    json_ = prefdata("validate", "pairs.jsonl", cwd=tmp_path, env={"PREFDATA_VALIDATE_FORMAT": "json"})
+    assert json.loads(json_.stdout)["counts"]["kept"] == 1
+    assert not text.stdout.startswith("{")
+    line = prefdata("validate", "pairs.jsonl", "--config", "flags.yaml", "--format", "json", cwd=tmp_path)
+    assert json.loads(line.stdout)["counts"]["kept"] == 1
+
+    (tmp_path / "flags.yaml").write_text("formt: json\n")
+    wrong = prefdata("validate", "pairs.jsonl", "--config", "flags.yaml", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "formt" in wrong.stderr
+    assert "Traceback" not in wrong.stderr

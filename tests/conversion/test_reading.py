@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefdata.conversion import reading
-from prefdata.conversion.reading import RawRow, raw_rows
+from prefdata.conversion.rawrow import RawRow
+from prefdata.conversion.reading import raw_rows
 from prefdata.errors import InputError
 from prefdata.records.sources import Source
 

@@ -19,13 +19,13 @@ import torch
 import yaml
 from peft import AutoPeftModelForCausalLM
 from prefdata_trainer import train_dpo
-from prefdata_trainer.dpo import hushed
+from prefdata_trainer.quiet import hushed
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from prefdata.errors import OutputExistsError
+from prefdata.errors import OutputExistsError, UsageError
 from prefdata.records.dataset import open_dataset
-from tests.trainer.conftest import SEED_HOTEL, SEED_TEXT, MakeDataset, chat_pairs, text_pairs
+from tests.trainer.conftest import SEED_HOTEL, SEED_TEXT, MakeDataset, build_model, chat_pairs, text_pairs
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -190,6 +190,17 @@ def test_ways_of_training_that_trl_and_peft_have(
         passed={name: words for name, words in passed.items() if name != "full"},
     )
     assert outcome.document()["results"]["margin_after"] > 0.01
+
+
+def test_a_reference_that_reads_other_tokens_is_refused(
+    make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    other = build_model(tmp_path / "other")
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    tokenizer.add_tokens(["hotel"])
+    tokenizer.save_pretrained(other)
+    with pytest.raises(UsageError, match="reads other tokens"):
+        train_dpo(make_dataset([SEED_TEXT]), tmp_path / "a", model=str(tiny_model), model_ref=str(other))
 
 
 def test_two_processes_train_as_one(make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from prefdata_trainer import train_dpo
+from prefdata_trainer.callbacks import WHOLE
 
 from prefdata.errors import PrefdataError, UsageError
 from tests.trainer.conftest import MakeDataset, trajectory_pairs
@@ -113,7 +114,7 @@ def test_the_command_continues_from_its_checkpoint(make_dataset: MakeDataset, ti
     flags = ["--learning-rate", "0.002", "--gradient-accumulation", "1", "--save-steps", "20", "--max_steps", "60"]
     program = str(Path(sys.executable).parent / "prefdata")
     command = [program, "train", "dpo", str(dataset), "-m", str(tiny_model), "-o", str(output)]
-    mark = tmp_path / "adapter.state" / "checkpoints" / "checkpoint-20" / "whole.json"
+    mark = tmp_path / "adapter.state" / "checkpoints" / "checkpoint-20" / WHOLE
     with subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         while not mark.exists() and process.poll() is None:
             time.sleep(0.002)
@@ -132,18 +133,39 @@ def test_the_command_continues_from_its_checkpoint(make_dataset: MakeDataset, ti
 def test_other_settings_are_refused_or_begin_anew(
     begin: Begin, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
 ) -> None:
+    """Refused while there is a checkpoint to lose; with --overwrite the run is the one that a fresh folder gives."""
     dataset, output = make_dataset(trajectory_pairs(8)), tmp_path / "adapter"
-    process = begin(dataset, output, tiny_model)
-    wait_for((tmp_path / "adapter.state" / "checkpoints").exists, process)
+    process = begin(dataset, output, tiny_model, epochs=50)
+    wait_for((tmp_path / "adapter.state" / "checkpoints" / "checkpoint-4" / WHOLE).exists, process)
     assert kill(process)
-    changed = {**SETTINGS, "beta": 0.3}
     begin(dataset, output, tiny_model, beta=0.3).join()
-    assert "begun with other settings (beta: 0.1 then, 0.3 now)" in Path(f"{output}.error").read_text()
+    assert "begun with other settings (beta: 0.1 then, 0.3 now" in Path(f"{output}.error").read_text()
+    changed = {**SETTINGS, "beta": 0.3}
     train_dpo(dataset, output, model=str(tiny_model), overwrite=True, **changed)
     train_dpo(dataset, tmp_path / "fresh", model=str(tiny_model), **changed)
     same = {"adapter_model.safetensors", "metrics.jsonl", "per_pair.parquet"}
     restarted, fresh = contents(output), contents(tmp_path / "fresh")
     assert all(restarted[name] == fresh[name] for name in same)
+
+
+def test_a_run_that_got_nowhere_does_not_stand_in_the_way(
+    begin: Begin, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    dataset, output = make_dataset(trajectory_pairs(8)), tmp_path / "adapter"
+    process = begin(dataset, output, tiny_model)
+    wait_for((tmp_path / "adapter.state" / "settings.json").exists, process)
+    assert kill(process)
+    train_dpo(dataset, output, model=str(tiny_model), epochs=2)
+    assert output.exists()
+
+
+@pytest.mark.parametrize("flags", [{"max_length": 3}, {"lora_targets": ("nothing_like_it",)}])
+def test_what_is_refused_leaves_nothing_behind(
+    flags: dict[str, Any], make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(PrefdataError):
+        train_dpo(make_dataset(trajectory_pairs(2)), tmp_path / "adapter", model=str(tiny_model), **flags)
+    assert not (tmp_path / "adapter.state").exists()
 
 
 def test_two_runs_do_not_share_an_output(

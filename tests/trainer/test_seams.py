@@ -13,9 +13,9 @@ import torch
 from datasets import Dataset
 from prefdata_trainer import train_dpo
 from prefdata_trainer.callbacks import WHOLE, Checkpoints, last_whole_checkpoint
-from prefdata_trainer.dpo import hushed
 from prefdata_trainer.loading import load_model, lora_config, training_config
 from prefdata_trainer.pair_trainer import PairTrainer
+from prefdata_trainer.quiet import hushed
 from prefdata_trainer.settings import DpoSettings
 from prefdata_trainer.theirs import Theirs
 from prefdata_trainer.tokens import PairCollator, render

@@ -156,7 +156,7 @@ def test_mutated_lines_never_crash_and_are_all_accounted_for(tmp_path: Path) -> 
     assert result is not None
     assert result.counts.kept > 30
     assert result.counts.quarantined > 2000
-    assert len({total.code for total in result.totals}) > 12, "the mutations reach few rules"
+    assert len({total.code for total in result.totals}) > 9, "the mutations reach few rules"
     assert_receipt(tmp_path, result)
 
 

@@ -1,11 +1,9 @@
-"""Public data, with the figures that its README gives."""
+"""Public data through the real converters, with the figures that its README gives."""
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +14,21 @@ from tests.conftest import Run
 from tests.validation.rows import read, write
 
 pytestmark = pytest.mark.shared
-SPEAKERS = {"Human": "user", "Assistant": "assistant"}
-
-
-def hh_messages(transcript: str) -> list[dict[str, str]]:
-    found = re.split(r"\n\n(Human|Assistant):", transcript)[1:]
-    return [{"role": SPEAKERS[who], "content": said.strip()} for who, said in zip(found[::2], found[1::2], strict=True)]
-
-
-def hh_pair(row: dict[str, str]) -> dict[str, Any]:
-    """Chosen and rejected as whole conversations, the shared context as the prompt."""
-    chosen, rejected = hh_messages(row["chosen"]), hh_messages(row["rejected"])
-    shared = 0
-    for one, two in zip(chosen[:-1], rejected[:-1], strict=False):
-        if one != two:
-            break
-        shared += 1
-    while shared and chosen[shared - 1]["role"] == "assistant":
-        shared -= 1
-    return {"prompt": chosen[:shared], "chosen": chosen, "rejected": rejected}
 
 
 @pytest.fixture(scope="module")
-def hh(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with gzip.open(shared_data / "hh_rlhf_harmless_base.jsonl.gz", "rt", encoding="utf-8") as file:
-        rows = [hh_pair(json.loads(line)) for line in file]
-    return write(tmp_path_factory.mktemp("hh") / "hh.jsonl", *rows)
+def hh(shared_data: Path, prefdata: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pairs = tmp_path_factory.mktemp("hh") / "hh.jsonl"
+    done = prefdata("convert", shared_data / "hh_rlhf_harmless_base.jsonl.gz", "-o", pairs, "--from", "hh")
+    assert done.returncode == 0, done.stderr
+    return pairs
 
 
 def test_hh_keeps_all_but_the_four_rows_with_an_empty_final_reply(hh: Path, prefdata: Run, tmp_path: Path) -> None:
     done = prefdata("validate", hh, "-o", tmp_path / "dataset", "--format", "json")
     assert done.returncode == 1
-    report = json.loads(done.stdout)
-    assert report["counts"] == {
+    counts = json.loads(done.stdout)["counts"]
+    assert counts == {
         "lines": 1156,
         "kept": 1152,
         "quarantined": 4,
@@ -57,38 +37,36 @@ def test_hh_keeps_all_but_the_four_rows_with_an_empty_final_reply(hh: Path, pref
         "quarantined_by_code": {"PRF002": 4},
         "dropped_by_code": {},
     }
+    pairs = read(hh)
     empty = [
-        number
-        for number, line in enumerate(hh.read_text(encoding="utf-8").split("\n")[:-1], start=1)
-        if any(not json.loads(line)[side][-1]["content"] for side in ("chosen", "rejected"))
+        n for n, row in enumerate(pairs, 1) if not all(row[side][-1]["content"] for side in ("chosen", "rejected"))
     ]
     quarantine = read(tmp_path / "dataset" / "quarantine.jsonl")
     assert [record["line"] for record in quarantine] == empty
-    handle = library.open_dataset(tmp_path / "dataset")
-    originals = hh.read_text(encoding="utf-8").split("\n")
-    for row in handle.rows():
-        whole = json.loads(originals[row["source_line"] - 1])
-        assert row["prompt"] + row["chosen"] == whole["chosen"]
-        assert row["prompt"] + row["rejected"] == whole["rejected"]
+    for row in library.open_dataset(tmp_path / "dataset").rows():
+        given = pairs[row["source_line"] - 1]
+        assert {key: row[key] for key in ("id", "prompt", "chosen", "rejected")} == {
+            key: given[key] for key in ("id", "prompt", "chosen", "rejected")
+        }
 
 
 def test_hh_tells_of_the_four_sides_with_a_repeated_speaker_and_keeps_them(hh: Path) -> None:
-    sides = 0
-    for line in hh.read_text(encoding="utf-8").split("\n")[:-1]:
-        row = json.loads(line)
+    repeated = []
+    for number, row in enumerate(read(hh), 1):
         for side in ("chosen", "rejected"):
-            roles = [message["role"] for message in row[side]]
-            sides += any(one == two for one, two in itertools.pairwise(roles))
-    assert sides == 4
-    result = library.validate(hh, ignore=["PRF002"])
-    repeated = next(total for total in result.totals if total.code == "CNV002")
-    assert repeated.severity == "warning"
-    assert 1 <= repeated.rows <= sides
+            roles = [message["role"] for message in row["prompt"] + row[side]]
+            repeated += [number] * any(one == two for one, two in itertools.pairwise(roles))
+    assert len(repeated) == 4
+    result = library.validate(hh)
+    told = [finding for finding in result.findings if finding.code == "CNV002"]
+    assert {finding.severity for finding in told} == {"warning"}
+    assert {finding.line for finding in told} == set(repeated)
 
 
 def test_pandalms_empty_and_boolean_responses_are_refused_by_code(shared_data: Path, tmp_path: Path) -> None:
+    """As a loader without a converter would find them: 54 rows with an empty response, 6 with a boolean."""
     items = json.loads((shared_data / "pandalm_testset_v1.json").read_text(encoding="utf-8"))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "prompt": f"{item['instruction']}\n{item['input']}",
             "chosen": item["response1"],
@@ -96,13 +74,25 @@ def test_pandalms_empty_and_boolean_responses_are_refused_by_code(shared_data: P
         }
         for item in items
     ]
-    boolean = {n for n, row in enumerate(rows, 1) if bool in (type(row["chosen"]), type(row["rejected"]))}
-    result = library.validate(write(tmp_path / "in.jsonl", *rows), output=tmp_path / "out")
-    refused = {
-        record["line"]: {f["code"] for f in record["findings"]}
-        for record in read(tmp_path / "out" / "quarantine.jsonl")
-    }
+    library.validate(write(tmp_path / "in.jsonl", *rows), output=tmp_path / "out", ignore=["PRF003", "PRF004"])
+    quarantine = read(tmp_path / "out" / "quarantine.jsonl")
+    refused = {record["line"]: {finding["code"] for finding in record["findings"]} for record in quarantine}
+    sides = [(row["chosen"], row["rejected"]) for row in rows]
+    boolean = {number for number, pair in enumerate(sides, 1) if bool in set(map(type, pair))}
+    empty = {number for number, pair in enumerate(sides, 1) if "" in pair}
+    assert (len(boolean), len(empty)) == (6, 54)
     assert {line for line, codes in refused.items() if "SCH002" in codes} == boolean
-    empty = {n for n, row in enumerate(rows, 1) if "" in (row["chosen"], row["rejected"])} - boolean
-    assert empty <= {line for line, codes in refused.items() if "PRF002" in codes}
-    assert result.counts.lines == len(items)
+    assert {line for line, codes in refused.items() if "PRF002" in codes} == empty
+    assert all(codes <= {"SCH002", "PRF001", "PRF002"} for codes in refused.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"), [("pandalm_testset_v1.json", {"PRF002"}), ("oasst_en_100_trees.jsonl", set())]
+)
+def test_converted_data_is_refused_for_known_reasons_only(
+    name: str, refused: set[str], shared_data: Path, prefdata: Run, tmp_path: Path
+) -> None:
+    prefdata("convert", shared_data / name, "-o", tmp_path / "pairs.jsonl")
+    result = library.validate(tmp_path / "pairs.jsonl", output=tmp_path / "out")
+    assert set(result.counts.quarantined_by_code) == refused
+    assert result.counts.kept > 200

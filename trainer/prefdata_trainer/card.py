@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from prefdata_trainer.outcome import Outcome
 
 
-def card(outcome: Outcome, manifest: dict[str, Any]) -> str:
+def card(outcome: Outcome, manifest: Mapping[str, Any]) -> str:
     """README.md of an adapter folder: Markdown, with the front matter that the hub reads."""
     plan, told, report, found = outcome.plan, outcome.plan.settings, outcome.plan.report, outcome.results()
     counts = manifest["counts"]

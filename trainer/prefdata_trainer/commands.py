@@ -109,7 +109,7 @@ def _json_object(_context: click.Context, _parameter: click.Parameter, text: Any
 @click.option("--overwrite", is_flag=True, help="Replace finished work at the output.")
 @click.option(
     "--format",
-    "format_",
+    "format",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
@@ -123,7 +123,7 @@ def dpo(
     /,
     dataset: Path,
     output: Path,
-    format_: str,
+    format: str,
     dry_run: bool,
     overwrite: bool,
     quiet: bool,
@@ -145,7 +145,7 @@ def dpo(
     result = run(handle, output, settings, overwrite=overwrite, dry_run=dry_run, quiet=quiet)
     if os.environ.get("RANK", "0") != "0":  # of the processes that a launcher began, one speaks
         return
-    if format_ == "json":
+    if format == "json":
         sys.stdout.buffer.write(orjson.dumps(result.document(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         sys.stdout.buffer.flush()
     else:

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import shutil
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
-import datasets
 import numpy as np
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-import transformers
-import yaml
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import PrinterCallback, set_seed
 
-from prefdata.errors import DatasetError, PrefdataError, RenderingError
+from prefdata.errors import DatasetError, PrefdataError, RenderingError, UsageError
 from prefdata.records.dataset import DatasetHandle
-from prefdata.records.ids import content_id
-from prefdata.records.output import State, replace_folder, state_folder, write_json
+from prefdata.records.ids import content_id, file_sha256
+from prefdata.records.output import State, replace_folder, state_folder
 from prefdata.rendering import Renderer, RenderReport
 from prefdata_trainer import theirs as their_flags
 from prefdata_trainer import tokens
-from prefdata_trainer.callbacks import Checkpoints, Reporter, last_whole_checkpoint
-from prefdata_trainer.card import card
-from prefdata_trainer.loading import context_length, load_model, load_tokenizer, lora_config, training_config
+from prefdata_trainer.callbacks import WHOLE, Checkpoints, Reporter, last_whole_checkpoint
+from prefdata_trainer.folder import complete
+from prefdata_trainer.loading import (
+    check_reference,
+    context_length,
+    load_model,
+    load_tokenizer,
+    lora_config,
+    training_config,
+)
 from prefdata_trainer.outcome import Outcome, Plan
 from prefdata_trainer.pair_trainer import PairTrainer
-from prefdata_trainer.plots import draw
+from prefdata_trainer.quiet import environment_default, hushed
 from prefdata_trainer.settings import DpoSettings
 from prefdata_trainer.theirs import Theirs
 
@@ -59,6 +56,7 @@ def _run(
 ) -> Outcome | Plan:
     theirs = their_flags.read(settings.passed, settings)
     tokenizer = load_tokenizer(settings, theirs)
+    check_reference(settings, theirs, tokenizer)
     renderer = Renderer(
         tokenizer,
         loss_on=settings.loss_on,
@@ -74,20 +72,25 @@ def _run(
             "each other",
             "use torchrun, or accelerate launch with a configuration file",
         )
-    state = _state(handle, output, settings, overwrite, processes) if processes.is_main_process else None
+    state = _state(handle, output, settings, overwrite, processes, quiet) if processes.is_main_process else None
+    folder = state_folder(output)
     try:
-        folder = state_folder(output)
         with processes.main_process_first():
             report = tokens.render(handle, renderer, settings.limit, folder / "tokens")
         plan = _plan(handle, settings, theirs, report)
         if not quiet and processes.is_main_process:
             click.echo("\n".join(plan.lines()), err=True)
-        outcome = _train(plan, output, folder, theirs, tokenizer, quiet)
+        with environment_default("TENSORBOARD_LOGGING_DIR", str(folder / "runs")):
+            outcome = _train(plan, output, folder, theirs, tokenizer, quiet)
         if state is not None:
-            _write(outcome, folder / "result", dict(handle.manifest), theirs)
+            complete(folder / "result", outcome, handle.manifest, theirs)
             replace_folder(folder / "result", output)
             state.finish()
         processes.wait_for_everyone()
+    except PrefdataError:
+        if state is not None and not _begun(folder):
+            state.finish()  # what was refused leaves nothing behind that could be continued
+        raise
     finally:
         if state is not None:
             state.close()
@@ -97,7 +100,7 @@ def _run(
 def _plan(handle: DatasetHandle, settings: DpoSettings, theirs: Theirs, report: RenderReport) -> Plan:
     """The plan, or the reason why there is nothing to train on."""
     refused = report.dropped.get("unrenderable", [])
-    if refused and settings.unrenderable == "stop" and report.errors:
+    if refused and settings.unrenderable == "stop":
         id, message, hint = report.errors[0]
         raise RenderingError(
             f"{len(refused):,} of {report.seen:,} pairs cannot be rendered; pair {id}: {message}",
@@ -119,20 +122,30 @@ def _plan(handle: DatasetHandle, settings: DpoSettings, theirs: Theirs, report: 
 
 
 def _state(
-    handle: DatasetHandle, output: Path, settings: DpoSettings, overwrite: bool, processes: PartialState
+    handle: DatasetHandle, output: Path, settings: DpoSettings, overwrite: bool, processes: PartialState, quiet: bool
 ) -> State:
-    """The state folder: taken up where the very same run was killed, refused or cleared where another was."""
+    """The state folder: taken up where the very same run was killed; where another was, refused if it got anywhere."""
     told: dict[str, Any] = {**settings.document(), "dataset": handle.sha256, "processes": processes.num_processes}
     told["model_files"] = [_files(name) for name in (settings.model, settings.model_ref) if name]
+    told["chat_template_sha256"] = file_sha256(settings.chat_template) if settings.chat_template else None
     told = orjson.loads(orjson.dumps(told))  # as it will be read again: lists, not tuples
-    begun = state_folder(output) / "settings.json"
-    other = begun.exists() and content_id(told).encode() not in begun.read_bytes()
-    state = State(output, told, restart=overwrite and other)
+    folder = state_folder(output)
+    path = folder / "settings.json"
+    other = path.exists() and content_id(told).encode() not in path.read_bytes()
+    anew = other and (overwrite or not _begun(folder))
+    state = State(output, told, restart=anew)
+    if anew and not quiet:
+        click.echo(f"{folder} was begun with other settings: starting anew", err=True)
     if not state.resumed:
-        for path in state.folder.iterdir():
+        for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
     return state
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a checkpoint was written, so that there is work to lose."""
+    return any(folder.glob(f"checkpoints/*/{WHOLE}"))
 
 
 def _files(model: str) -> list[tuple[str, int, int]]:
@@ -145,7 +158,6 @@ def _files(model: str) -> list[tuple[str, int, int]]:
 
 def _train(plan: Plan, output: Path, folder: Path, theirs: Theirs, tokenizer: Any, quiet: bool) -> Outcome:
     settings = plan.settings
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder / "runs"))
     config = training_config(settings, theirs, folder / "checkpoints", output.name, plan.steps)
     model = load_model(settings.model, settings, theirs)
     lora = lora_config(settings, theirs)
@@ -162,7 +174,7 @@ def _train(plan: Plan, output: Path, folder: Path, theirs: Theirs, tokenizer: An
             peft_config=lora,
         )
     except (ValueError, NotImplementedError) as error:
-        raise PrefdataError(f"TRL or PEFT refuses these settings: {' '.join(str(error).split())}") from None
+        raise UsageError(f"TRL or PEFT refuses these settings: {' '.join(str(error).split())}") from None
     trainer.remove_callback(PrinterCallback)  # it prints every log on stdout
     same_at_start = settings.model_ref is None and theirs.lora.get("init_lora_weights", True) is True
     precomputed = "ref_chosen_logps" in trainer.train_dataset.column_names and config.ld_alpha is None
@@ -202,59 +214,5 @@ def _train(plan: Plan, output: Path, folder: Path, theirs: Theirs, tokenizer: An
     return Outcome(plan, output, logged, pairs, {name: version(name) for name in PACKAGES}, trained, everything)
 
 
-def _write(outcome: Outcome, folder: Path, manifest: dict[str, Any], theirs: Theirs) -> None:
-    """Everything of the finished folder but the weights and the tokenizer, which stand there already."""
-    adapter = folder / "adapter_config.json"
-    if adapter.exists():  # PEFT writes its sets in whatever order they come; the same run gives the same bytes
-        config = orjson.loads(adapter.read_bytes())
-        if isinstance(config["target_modules"], list):
-            config["target_modules"].sort()
-        write_json(adapter, config)
-    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle; what it says is in prefdata_config.yaml
-    if (folder.parent / "runs").is_dir():
-        shutil.copytree(folder.parent / "runs", folder / "runs")
-    with (folder / "metrics.jsonl").open("wb") as file:
-        for entry in outcome.metrics:
-            file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SORT_KEYS))
-    pq.write_table(pa.table(outcome.pairs), folder / "per_pair.parquet")
-    exact = {**outcome.plan.document(), "trl": dict(theirs.training), "lora": dict(theirs.lora)}
-    exact = {**exact, "loading": dict(theirs.loading), "versions": outcome.versions}
-    text = yaml.safe_dump(orjson.loads(orjson.dumps(exact, default=str)), sort_keys=False, allow_unicode=True)
-    (folder / "prefdata_config.yaml").write_text(text, encoding="utf-8")
-    write_json(folder / "results.json", outcome.document())
-    draw(outcome, folder / "curves.png")
-    (folder / "README.md").write_text(card(outcome, manifest), encoding="utf-8")
-
-
 def _whole(value: int | str | None) -> int | None:
     return None if value is None else int(value)
-
-
-@contextmanager
-def hushed() -> Iterator[None]:
-    """Silence what tells the user nothing: advice to programmers, and progress bars that do not go with ours."""
-    transformers_logging: Any = transformers.logging
-    loggers = [logging.getLogger(name) for name in ("transformers", "datasets", "trl", "peft", "accelerate")]
-    levels = [logger.level for logger in loggers]
-    bars = transformers_logging.is_progress_bar_enabled(), datasets.are_progress_bars_disabled()
-    tqdm = os.environ.get("TQDM_DISABLE")
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        transformers_logging.disable_progress_bar()
-        datasets.disable_progress_bars()
-        if not sys.stderr.isatty():
-            os.environ["TQDM_DISABLE"] = "1"  # TRL's bar for reference log-probabilities
-        with warnings.catch_warnings():
-            for module in ("transformers", "trl", "peft", "accelerate", "datasets", "torch", "huggingface_hub"):
-                warnings.filterwarnings("ignore", module=rf"{module}(\.|$)")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if bars[0]:
-            transformers_logging.enable_progress_bar()
-        if not bars[1]:
-            datasets.enable_progress_bars()
-        if tqdm is None:
-            os.environ.pop("TQDM_DISABLE", None)

@@ -29,6 +29,21 @@ def load_tokenizer(settings: DpoSettings, theirs: Theirs) -> Any:
     return tokenizer
 
 
+def check_reference(settings: DpoSettings, theirs: Theirs, tokenizer: Any) -> None:
+    """Raise UsageError where the separate reference model reads other tokens than the model."""
+    if settings.model_ref is None:
+        return
+    try:
+        other = AutoTokenizer.from_pretrained(settings.model_ref, **_source(theirs))
+    except (OSError, ValueError, KeyError, json.JSONDecodeError):
+        return  # weights without a tokenizer: nothing to compare
+    if other.get_vocab() != tokenizer.get_vocab():
+        raise UsageError(
+            f"{settings.model_ref} reads other tokens than {settings.model}, so it cannot be its reference",
+            "choose a reference model with the same tokenizer",
+        )
+
+
 def context_length(settings: DpoSettings, theirs: Theirs) -> int | None:
     """How many tokens the model reads at most, where its configuration says so."""
     try:

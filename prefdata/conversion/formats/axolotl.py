@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from prefdata.conversion.outcomes import Format, Outcome, Row, each
-from prefdata.conversion.sides import column, is_messages, messages, paired, side
+from typing import Any
+
+from prefdata.conversion.carrying import CARRIED, carry
+from prefdata.conversion.chat import Chat
+from prefdata.conversion.outcomes import Export, Format, Outcome, Row, each
+from prefdata.conversion.sides import column, is_messages, messages, paired, side, tools_of
 
 
 def detect(row: Row) -> float:
@@ -19,8 +23,15 @@ def read(row: Row) -> Outcome:
         side(row, "chosen"),
         side(row, "rejected"),
         used=("messages", "chosen", "rejected", "tools"),
-        tools=row.get("tools") or None,
+        tools=tools_of(row),
     )
+
+
+def write(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Messages, and one message on each side."""
+    chat = Chat(record, calls=True)
+    row = {"messages": chat.prompt, "chosen": chat.last("chosen"), "rejected": chat.last("rejected")}
+    return [{**row, **({"tools": chat.tools} if chat.tools else {}), CARRIED: carry(record)}]
 
 
 FORMAT = Format(
@@ -38,3 +49,4 @@ FORMAT = Format(
         {"messages": [{"role": "user", "content": "Sum?"}], "chosen": "BETTER", "rejected": "WORSE"},
     ),
 )
+EXPORT = Export("axolotl", "axolotl chat_template.default", write, "axolotl")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefdata.conversion.outcomes import Format, Outcome, Row, WrongShapeError, each
-from prefdata.conversion.sides import assistant, column, is_messages, messages, paired, text
+from prefdata.conversion.sides import assistant, column, is_messages, messages, paired, text, tools_of
 
 
 def detect(row: Row) -> float:
@@ -20,7 +20,7 @@ def read(row: Row) -> Outcome:
         conversation[-1:],
         [assistant(text(row, "rejected_response"))],
         used=("messages", "rejected_response", "tools"),
-        tools=row.get("tools") or None,
+        tools=tools_of(row),
     )
 
 

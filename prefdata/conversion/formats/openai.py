@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from prefdata.conversion.outcomes import Format, Outcome, Row, WrongShapeError, each
-from prefdata.conversion.sides import column, kind, leftover, messages, paired
+from typing import Any
+
+import orjson
+
+from prefdata.conversion.chat import Chat
+from prefdata.conversion.outcomes import Export, Format, NoPlaceError, Outcome, Row, WrongShapeError, each
+from prefdata.conversion.sides import column, kind, leftover, messages, paired, tools_of
 
 SIDES = ("preferred_output", "non_preferred_output")
 
@@ -24,8 +29,33 @@ def read(row: Row) -> Outcome:
         messages(column(asked, "messages"), "input/messages"),
         *(messages(column(row, name), name) for name in SIDES),
         used=SIDES if rest else (*SIDES, "input"),
-        tools=asked.get("tools") or None,
+        tools=tools_of(asked),
     )
+
+
+def write(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Exactly OpenAI's columns, which refuses any other: id, margin and metadata are not kept."""
+    chat = Chat(record, calls=True)
+    for name in ("chosen", "rejected"):
+        if not {turn["role"] for turn in chat.sides[name]} <= {"assistant", "tool"}:
+            raise NoPlaceError(f"{name} holds turns of others than assistant and tool")
+    asked: dict[str, Any] = {"messages": [_written(turn) for turn in chat.prompt]}
+    if chat.tools:
+        asked["tools"] = chat.tools
+    outputs = ([_written(turn) for turn in chat.sides[name]] for name in ("chosen", "rejected"))
+    return [{"input": asked, **dict(zip(SIDES, outputs, strict=True))}]
+
+
+def _written(turn: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI wants the arguments of a call as JSON text."""
+    if not turn.get("tool_calls"):
+        return turn
+    calls = []
+    for call in turn["tool_calls"]:
+        given = call["function"]["arguments"]
+        written = given if isinstance(given, str) else orjson.dumps(given).decode()
+        calls.append({**call, "function": {**call["function"], "arguments": written}})
+    return {**turn, "tool_calls": calls}
 
 
 FORMAT = Format(
@@ -41,4 +71,7 @@ FORMAT = Format(
             "non_preferred_output": [{"role": "assistant", "content": "WORSE"}],
         },
     ),
+)
+EXPORT = Export(
+    "openai", "OpenAI, Together and Fireworks DPO files; id, margin and metadata are not kept", write, "openai"
 )

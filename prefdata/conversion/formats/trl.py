@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from types import UnionType
+from typing import Any
 
-from prefdata.conversion.outcomes import Format, Outcome, Row, each
-from prefdata.conversion.sides import is_messages, paired, side
+from prefdata.conversion.carrying import CARRIED, carry
+from prefdata.conversion.outcomes import Export, Format, NoPlaceError, Outcome, Row, each
+from prefdata.conversion.sides import is_messages, paired, side, tools_of
 
 KEPT: dict[str, type | UnionType] = {
     "id": str,
-    "tools": list,
     "margin": int | float,
     "score_chosen": int | float,
     "score_rejected": int | float,
@@ -35,8 +36,24 @@ def read(row: Row) -> Outcome:
     kept = {name: row[name] for name, types in KEPT.items() if isinstance(row.get(name), types)}
     if isinstance(row.get("id"), int):
         kept["id"] = str(row["id"])
-    used = ("prompt", "chosen", "rejected", *kept)
-    return paired(row, prompt, side(row, "chosen"), side(row, "rejected"), used=used, **kept)
+    used = ("prompt", "chosen", "rejected", "tools", *kept)
+    sides = (side(row, name) for name in ("chosen", "rejected"))
+    return paired(row, prompt, *sides, used=used, tools=tools_of(row), **kept)
+
+
+def write(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Explicit prompt: text stays text, messages stay messages."""
+    row = {name: record[name] for name in ("prompt", "chosen", "rejected")}
+    return [{**row, **({"tools": record["tools"]} if record.get("tools") else {}), CARRIED: carry(record)}]
+
+
+def write_implicit(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Whole conversations; of text nobody could tell again where the prompt ends."""
+    if isinstance(record["prompt"], str):
+        raise NoPlaceError("text without a prompt column cannot be told into prompt and answer again: use --to trl")
+    (row,) = write(record)
+    prompt = row.pop("prompt")
+    return [{**row, "chosen": prompt + row["chosen"], "rejected": prompt + row["rejected"]}]
 
 
 FORMAT = Format(
@@ -58,3 +75,6 @@ FORMAT = Format(
         },
     ),
 )
+EXPORT = Export("trl", "TRL, explicit prompt", write, "trl")
+IMPLICIT = Export("trl-implicit", "TRL, implicit prompt: two whole conversations", write_implicit, "trl")
+PARQUET = Export("parquet", "one Parquet file with TRL's columns; tools and call arguments as JSON text", write, "trl")

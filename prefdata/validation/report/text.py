@@ -119,7 +119,8 @@ def _receipt(result: ValidationResult, style: Style) -> Iterator[str]:
     if result.output is not None:
         if counts.kept:
             form = {"text": "strings", "chat": "conversations"}[result.form or "text"]
-            yield f"{style('wrote', 'bold')} {result.output}: {counts.kept:,} pairs of {form}"
+            pairs = "pair" if counts.kept == 1 else "pairs"
+            yield f"{style('wrote', 'bold')} {result.output}: {counts.kept:,} {pairs} of {form}"
         else:
             yield f"{style('wrote', 'bold')} {result.output}: no pairs"
         if counts.quarantined:

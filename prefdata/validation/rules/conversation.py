@@ -229,7 +229,7 @@ def empty_turn(row: Row) -> Iterator[Hit]:
                 continue
             if side == "prompt" and len(messages) == 1:
                 continue  # an empty prompt: CNV012
-            yield Hit(row.pointer(side, index), f"the {message['role']}'s turn holds no text")
+            yield Hit(row.pointer(side, index, "content"), f"the {message['role']}'s turn holds no text")
 
 
 @row_rule(

@@ -48,7 +48,7 @@ def empty_side(row: Row) -> Iterator[Hit]:
             after = " after the prompt that it repeats" if row.trimmed else ""
             yield Hit(f"/{side}", f"{side} holds no message{after}")
         elif _says_nothing(content[-1]):
-            yield Hit(row.pointer(side, len(content) - 1), f"the final reply of {side} is empty")
+            yield Hit(row.pointer(side, len(content) - 1, "content"), f"the final reply of {side} is empty")
 
 
 def _says_nothing(message: Any) -> bool:

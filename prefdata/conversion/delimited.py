@@ -1,0 +1,59 @@
+"""Rows of CSV and TSV files with a header (RFC 4180): cells are text, and a cell may span lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from prefdata.conversion.rawrow import RawRow
+from prefdata.errors import InputError
+from prefdata.records.sources import Source, damage_told
+
+LONGEST_CELL = 1 << 30
+
+
+def delimited_rows(source: Source, name: str, delimiter: str) -> Iterator[RawRow]:
+    """Every row by its header; one with other than the header's number of cells has a problem."""
+    csv.field_size_limit(LONGEST_CELL)
+    with source.open() as file, damage_told(name), io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        try:
+            header = next(reader, None)
+            if header is None:
+                return
+            if len(set(header)) < len(header):
+                twice = next(one for one in header if header.count(one) > 1)
+                raise InputError(f"{name}: the header names the column {twice!r} twice", "give each its own name")
+            line, row = reader.line_num + 1, 0
+            for cells in reader:
+                if cells:
+                    row += 1
+                    yield _row(name, line, row, header, cells)
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise InputError(f"{name}: {error} (line {reader.line_num})", "check the quotes in that line") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{name}: not UTF-8 (after line {reader.line_num})", "save it again as UTF-8") from None
+
+
+def _row(name: str, line: int, row: int, header: list[str], cells: list[str]) -> RawRow:
+    if len(cells) != len(header):
+        return RawRow(name, line, row, orjson.dumps(cells), None, f"{len(cells)} cells, the header has {len(header)}")
+    value = {column: _cell(cell) for column, cell in zip(header, cells, strict=True)}
+    return RawRow(name, line, row, orjson.dumps(value), value)
+
+
+def _cell(cell: str) -> Any:
+    """Text, but for a list of messages written as JSON: nobody answers with that by chance."""
+    if cell.startswith("[{"):
+        try:
+            value = orjson.loads(cell)
+        except orjson.JSONDecodeError:
+            return cell
+        if all(isinstance(item, dict) and ("role" in item or "from" in item) for item in value):
+            return value
+    return cell
