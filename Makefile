@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: install
-	$(BIN)/prefdata demo
+	$(BIN)/prefdata demo --output demo-out --overwrite
 
 test: install
 	$(BIN)/python -m pytest

@@ -7,11 +7,12 @@ lists of messages. The folder is in the layout that ``datasets.load_from_disk`` 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import orjson
@@ -34,6 +35,8 @@ SIDES = ("prompt", "chosen", "rejected")
 MESSAGES = pa.list_(MESSAGE)
 ROWS_PER_BATCH = 4096
 BYTES_PER_BATCH = 16 << 20
+ROLE = itemgetter("role")
+NO_TEXTS = pa.array([], pa.string())
 
 
 def schema(form: Form) -> pa.Schema:
@@ -54,11 +57,50 @@ def schema(form: Form) -> pa.Schema:
     )
 
 
-class ShardWriter:
-    """Appends rows to one Arrow IPC stream file; memory holds about ``ROWS_PER_BATCH`` rows or ``BYTES_PER_BATCH``.
+@dataclass(frozen=True, slots=True)
+class FlatMessages:
+    """Conversations laid end to end: one entry for each message, and how many messages each conversation has."""
 
-    Rows come one at a time (``append``) or as columns of some hundred rows (``append_columns``), which is several times
-    faster: small batches stay in the processor's cache, and are joined to larger ones before they are written.
+    roles: Sequence[str]
+    contents: Sequence[str | None]
+    counts: Sequence[int]
+    whole: Sequence[Mapping[str, Any]] | None = None
+    """The messages themselves, where any of them holds more than a role and a text."""
+
+    @classmethod
+    def of(cls, conversations: Sequence[Sequence[Mapping[str, Any]]], *, plain: bool | None = None) -> FlatMessages:
+        """Flatten conversations; ``plain`` where it is known whether all messages hold just a role and a text."""
+        flat = list(chain.from_iterable(conversations))
+        if plain is None:
+            plain = all(len(message) == 2 and "content" in message for message in flat)
+        contents = [message.get("content") for message in flat]
+        return cls(list(map(ROLE, flat)), contents, list(map(len, conversations)), None if plain else flat)
+
+    def array(self) -> pa.ListArray:
+        """Shape (conversations,), of type list<message>."""
+        offsets = np.zeros(len(self.counts) + 1, dtype=np.int32)
+        np.cumsum(np.fromiter(self.counts, np.int32, len(self.counts)), out=offsets[1:])
+        columns = [pa.array(self.roles, pa.string()), pa.array(self.contents, pa.string())]
+        if self.whole is None:
+            columns += [pa.nulls(len(self.roles), kind) for kind in (pa.list_(TOOL_CALL), pa.string(), pa.string())]
+        else:
+            calls = (message.get("tool_calls") for message in self.whole)
+            stored = [[_stored_call(item) for item in call] if call else None for call in calls]
+            columns.append(pa.array(stored, pa.list_(TOOL_CALL)))
+            for name in ("tool_call_id", "name"):
+                columns.append(pa.array([message.get(name) for message in self.whole], pa.string()))
+        messages = pa.StructArray.from_arrays(columns, fields=list(MESSAGE))
+        return pa.ListArray.from_arrays(pa.array(offsets), messages)
+
+
+Column: TypeAlias = Sequence[Any] | FlatMessages | str | None
+
+
+class ShardWriter:
+    """Appends rows, some hundred at a time, to one Arrow IPC stream file.
+
+    Small batches are turned into arrays while the processor's cache still holds them, and joined to batches of about
+    ``ROWS_PER_BATCH`` rows or ``BYTES_PER_BATCH`` before they are written.
     """
 
     def __init__(self, path: Path, form: Form) -> None:
@@ -66,56 +108,30 @@ class ShardWriter:
         self.form: Form = form
         self.schema = schema(form)
         self.rows = 0
-        self._columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
         self._held: list[pa.RecordBatch] = []
         self._held_rows = self._held_bytes = 0
         self._writer = pa.ipc.new_stream(str(path), self.schema)
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add one row: sides as strings or message records, tools and metadata as JSON values (encoded here)."""
-        columns = self._columns
-        columns["id"].append(row["id"])
-        for name in SIDES:
-            columns[name].append(row[name])
-        tools, metadata = row.get("tools"), row.get("metadata")
-        columns["tools"].append(orjson.dumps(tools).decode() if tools else None)
-        columns["margin"].append(row.get("margin"))
-        columns["source_file"].append(row["source_file"])
-        columns["source_line"].append(row["source_line"])
-        columns["source_byte"].append(row["source_byte"])
-        columns["judgment_ids"].append(row.get("judgment_ids") or [])
-        columns["metadata"].append(orjson.dumps(metadata).decode() if metadata else None)
-        self.rows += 1
-        if len(columns["id"]) >= ROWS_PER_BATCH:
-            self.flush()
-
-    def append_columns(self, rows: int, columns: Mapping[str, Sequence[Any] | str | None]) -> None:
+    def append_columns(self, rows: int, columns: Mapping[str, Column]) -> None:
         """Add ``rows`` rows given by column, tools and metadata as JSON text.
 
-        A column that is ``None`` or left out is null throughout (empty, for judgment_ids); one that is a string is
-        the same throughout.
+        A column that is ``None`` or left out is null throughout (empty, for judgment_ids); one that is a string is the
+        same throughout. Sides of conversations are lists of messages, or FlatMessages.
         """
-        if self._columns["id"]:
+        if not rows:
+            return
+        arrays = [_array(field, rows, columns.get(field.name)) for field in self.schema]
+        self._held.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
+        self.rows += rows
+        self._held_rows += rows
+        self._held_bytes += self._held[-1].nbytes
+        if self._held_rows >= ROWS_PER_BATCH or self._held_bytes >= BYTES_PER_BATCH:
             self.flush()
-        if rows:
-            arrays = [self._array(field, rows, columns.get(field.name)) for field in self.schema]
-            self._hold(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
-            self.rows += rows
 
     def flush(self) -> None:
-        """Write the rows held in memory as one record batch."""
-        rows = len(self._columns["id"])
-        if rows:
-            self._held.append(
-                pa.RecordBatch.from_arrays(
-                    [self._array(field, rows, self._columns[field.name]) for field in self.schema], schema=self.schema
-                )
-            )
-            for values in self._columns.values():
-                values.clear()
+        """Write the rows held in memory."""
         if self._held:
-            joined = pa.Table.from_batches(self._held).combine_chunks() if len(self._held) > 1 else None
-            for batch in joined.to_batches() if joined is not None else self._held:
+            for batch in pa.Table.from_batches(self._held).combine_chunks().to_batches():
                 self._writer.write_batch(batch)
             self._held.clear()
             self._held_rows = self._held_bytes = 0
@@ -124,23 +140,6 @@ class ShardWriter:
         """Flush and finish the stream."""
         self.flush()
         self._writer.close()
-
-    def _array(self, field: pa.Field, rows: int, values: Sequence[Any] | str | None) -> pa.Array:
-        if values is None:
-            return pa.array([[]] * rows, field.type) if field.name == "judgment_ids" else pa.nulls(rows, field.type)
-        if isinstance(values, str):
-            return pa.repeat(pa.scalar(values, field.type), rows)
-        if field.type == MESSAGES:
-            conversations: Sequence[Any] = values
-            return messages_array(conversations)
-        return pa.array(values, field.type)
-
-    def _hold(self, batch: pa.RecordBatch) -> None:
-        self._held.append(batch)
-        self._held_rows += batch.num_rows
-        self._held_bytes += batch.nbytes
-        if self._held_rows >= ROWS_PER_BATCH or self._held_bytes >= BYTES_PER_BATCH:
-            self.flush()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -151,25 +150,21 @@ class ShardWriter:
         self.close()
 
 
+def _array(field: pa.Field, rows: int, values: Column) -> pa.Array:
+    if values is None:
+        empty = pa.array(np.zeros(rows + 1, np.int32))
+        return pa.ListArray.from_arrays(empty, NO_TEXTS) if field.name == "judgment_ids" else pa.nulls(rows, field.type)
+    if isinstance(values, str):
+        return pa.repeat(pa.scalar(values, field.type), rows)
+    if isinstance(values, FlatMessages):
+        return values.array()
+    texts: Sequence[Any] = values
+    return messages_array(texts) if field.type == MESSAGES else pa.array(texts, field.type)
+
+
 def messages_array(conversations: Sequence[Sequence[Mapping[str, Any]]]) -> pa.ListArray:
     """Conversations as one list<message> array, built from flat columns."""
-    flat = list(chain.from_iterable(conversations))
-    offsets = np.zeros(len(conversations) + 1, dtype=np.int32)
-    np.cumsum(np.fromiter(map(len, conversations), np.int32, len(conversations)), out=offsets[1:])
-    roles = pa.array(list(map(itemgetter("role"), flat)), pa.string())
-    if set(map(len, flat)) <= {2} and all("content" in message for message in flat):
-        columns = [pa.array(list(map(itemgetter("content"), flat)), pa.string())]
-        columns += [pa.nulls(len(flat), kind) for kind in (pa.list_(TOOL_CALL), pa.string(), pa.string())]
-    else:
-        calls = [message.get("tool_calls") for message in flat]
-        columns = [
-            pa.array([message.get("content") for message in flat], pa.string()),
-            pa.array([[_stored_call(item) for item in call] if call else None for call in calls], pa.list_(TOOL_CALL)),
-            pa.array([message.get("tool_call_id") for message in flat], pa.string()),
-            pa.array([message.get("name") for message in flat], pa.string()),
-        ]
-    messages = pa.StructArray.from_arrays([roles, *columns], fields=list(MESSAGE))
-    return pa.ListArray.from_arrays(pa.array(offsets), messages)
+    return FlatMessages.of(conversations).array()
 
 
 def _stored_call(call: Mapping[str, Any]) -> dict[str, Any]:

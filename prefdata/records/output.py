@@ -97,6 +97,7 @@ class State:
             except orjson.JSONDecodeError:
                 begun = {}
             if begun.get("fingerprint") != wanted["fingerprint"]:
+                self.close()
                 raise UsageError(
                     f"{self.folder} holds unfinished work begun with other settings ({_difference(begun, wanted)})",
                     f"run that command again to finish it, choose another -o, or delete {self.folder} to start anew",

@@ -30,6 +30,10 @@ class Sinks:
         """Where a file can be put that is not kept."""
         return self._folder / (SCRATCH + name)
 
+    def file(self, name: str) -> IO[bytes] | None:
+        """The open file of an output, for one that is not JSONL; None where records are held in memory."""
+        return None if self._files is None else self._files[name]
+
     def write(self, name: str, record: dict[str, Any]) -> None:
         """Add one record to an output."""
         if self._files is None:
