@@ -70,8 +70,10 @@ def bare(path: Path, _out: Path) -> None:
 
 def validated(path: Path, out: Path, jobs: int = 1) -> None:
     """All default rules, the Arrow output, hashes, statistics and report."""
+    from prefdata.validation.memory import keep_freed_memory
     from prefdata.validation.validate import validate
 
+    keep_freed_memory()  # as the command does
     result = validate(path, output=out, fail_on="never", jobs=jobs)
     assert result.ok
     assert result.counts.quarantined
@@ -79,8 +81,10 @@ def validated(path: Path, out: Path, jobs: int = 1) -> None:
 
 def checked(path: Path, _out: Path) -> None:
     """All default rules without an output."""
+    from prefdata.validation.memory import keep_freed_memory
     from prefdata.validation.validate import validate
 
+    keep_freed_memory()
     validate(path, fail_on="never")
 
 

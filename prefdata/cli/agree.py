@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -11,6 +12,7 @@ from prefdata.cli import common
 from prefdata.cli.output import print_json, say
 from prefdata.pairing.agree import agree
 from prefdata.pairing.agreement import Accuracy, Agreement
+from prefdata.pairing.concordance import ModelReport, Together
 from prefdata.stats import Estimate, Rate
 
 BIAS = ("orders agree", "first shown wins", "longer wins", "ties", "both bad", "abstained", "unreadable", "failed")
@@ -23,8 +25,10 @@ BIAS = ("orders agree", "first shown wins", "longer wins", "ties", "both bad", "
     "--responses",
     metavar="FILE",
     multiple=True,
-    help="The responses judged, for 'longest wins' and preference for length.",
+    help="The responses judged: for preference for length, the models that wrote them, and sources.",
 )
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report as one HTML page with plots too.")
+@common.overwrite
 @common.seed
 @common.output_format
 @common.quiet
@@ -33,21 +37,25 @@ def command(
     judgments: tuple[str, ...],
     gold: tuple[str, ...],
     responses: tuple[str, ...],
+    html: Path | None,
+    overwrite: bool,
     seed: int,
     format: str,
     quiet: bool,
 ) -> int:
     """Measure how the judges and people of JUDGMENTS agree: with gold, with each other, and with themselves.
 
-    Intervals are at 95%: Wilson's for rates, bootstrap for means and kappa. Exit code 1 says that lines could not be
-    read or judgments belong to no response.
+    Intervals are at 95%: Wilson's for rates, bootstrap for means, kappa and alpha, normal for Elo and Kendall's W.
+    Exit code 1 says that lines could not be read or judgments belong to no response.
     """
-    found = agree(judgments, gold or None, responses or None, seed=seed)
+    found = agree(judgments, gold or None, responses or None, seed=seed, html=html, overwrite=overwrite)
     if format == "json":
         print_json(dataclasses.asdict(found))
     else:
-        for block in blocks(found):
+        for block in (*blocks(found), *group_blocks(found)):
             click.echo(block + "\n")
+    if html is not None:
+        say(f"page: {html}", quiet=quiet)
     for reason, number in found.unused.items():
         say(f"{number} judgments not used: {reason}", quiet=quiet)
     if found.invalid_lines:
@@ -90,7 +98,50 @@ def blocks(found: Agreement) -> list[str]:
                 [[*one.judges, str(one.couples), percent(one.same), kappa(one.kappa)] for one in found.between],
             )
         )
-    return tables
+    return [*tables, *together_blocks(found.together), *model_blocks(found.models)]
+
+
+def together_blocks(found: Together) -> list[str]:
+    """All judges at once."""
+    if not found.units and not found.ranked_sets:
+        return []
+    rows = [
+        ["Krippendorff's alpha, nominal", f"{found.units} couples", kappa(found.alpha_nominal)],
+        ["Krippendorff's alpha, ordinal", f"{found.units} couples", kappa(found.alpha_ordinal)],
+    ]
+    if found.ranked_sets:
+        rows.append(["Kendall's W of rankings", f"{found.ranked_sets} sets", kappa(found.kendall_w)])
+    return ["All judges together (95% interval)\n" + table(["", "over", ""], rows)]
+
+
+def model_blocks(found: Sequence[ModelReport]) -> list[str]:
+    """The models that wrote the responses."""
+    if not found:
+        return []
+    title = "Models that wrote the responses: Bradley-Terry with ties in Elo points; % of votes (95% interval)\n"
+    rows = []
+    for one in found:
+        shares = (percent(one.wins), short(one.ties), percent(one.probability))
+        rows.append([one.model, str(one.votes), points(one.elo), *shares])
+    return [title + table(["", "votes", "Elo", "won", "tied", "mean probability"], rows)]
+
+
+def group_blocks(found: Agreement) -> list[str]:
+    """One table for each kind of group: what the judges say together in each."""
+    made = []
+    for by in ("source", "criterion"):
+        rows = []
+        for group in found.groups:
+            if group.by == by:
+                one = group.agreement.together
+                concordance = kappa(one.kendall_w) if one.ranked_sets else "-"
+                alphas = (kappa(one.alpha_nominal), kappa(one.alpha_ordinal))
+                rows.append([group.name, str(group.agreement.judgments), str(one.units), *alphas, concordance])
+        if rows:
+            head = ["", "judgments", "couples", "alpha nominal", "alpha ordinal", "Kendall's W"]
+            title = f"By {by} (95% interval; --format json and --html hold every table of each)\n"
+            made.append(title + table(head, rows))
+    return made
 
 
 def accuracy_cells(accuracy: Accuracy) -> list[str]:
@@ -111,10 +162,19 @@ def short(found: Rate) -> str:
     return "-" if found.value is None else f"{100 * found.value:.1f}"
 
 
-def kappa(found: Estimate) -> str:
-    """``.852 (.821-.881)``, or ``undefined``."""
+def points(found: Estimate) -> str:
+    """``1013 (990-1036)``."""
     if found.value is None or found.low is None or found.high is None:
+        return "-"
+    return f"{found.value:.0f} ({found.low:.0f}-{found.high:.0f})"
+
+
+def kappa(found: Estimate) -> str:
+    """``.852 (.821-.881)``, or ``undefined``; without an interval where there is none."""
+    if found.value is None:
         return "undefined"
+    if found.low is None or found.high is None:
+        return f"{found.value:.3f}"
     return f"{found.value:.3f} ({found.low:.3f}-{found.high:.3f})"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from prefdata.cli import common
-from prefdata.cli.calls import call_options, say_calls
+from prefdata.cli.calls import call_options, print_estimate, say_calls
 from prefdata.cli.output import print_json
 from prefdata.cli.progress import Meter
 
@@ -30,7 +30,11 @@ from prefdata.cli.progress import Meter
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Longest response. [default: the server's]")
 @click.option("--top-p", type=click.FloatRange(0, 1), help="Nucleus sampling. [default: the server's]")
 @click.option("--system", help="System message for prompts that have none of their own.")
-@click.option("--seed", type=int, help="Sampling seed that is sent; sample i gets SEED + i. [default: none]")
+@click.option(
+    "--seed",
+    type=int,
+    help="Makes the sampling seed that is sent with each prompt, another for each; sample i adds i. [default: none]",
+)
 @call_options
 @common.limit
 @common.overwrite
@@ -51,6 +55,11 @@ def command(
     timeout: float,
     retries: int,
     retry_failed: bool,
+    dry_run: bool,
+    rpm: float | None,
+    tpm: float | None,
+    max_cost: float | None,
+    prices: Path | None,
     limit: int | None,
     overwrite: bool,
     format: str,
@@ -64,8 +73,25 @@ def command(
 
     Exit code 1 says that lines were no prompts, or that calls failed.
     """
-    from prefdata.collection.collect import collect
+    from prefdata.collection.collect import collect, estimate
 
+    if dry_run:
+        found = estimate(
+            prompts,
+            output,
+            model=model,
+            n=samples,
+            max_tokens=max_tokens,
+            system=system,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            retry_failed=retry_failed,
+            prices=prices,
+            limit=limit,
+        )
+        print_estimate(found, format)
+        return 0
     result = collect(
         prompts,
         output,
@@ -80,6 +106,10 @@ def command(
         timeout=timeout,
         retries=retries,
         retry_failed=retry_failed,
+        rpm=rpm,
+        tpm=tpm,
+        max_cost=max_cost,
+        prices=prices,
         limit=limit,
         overwrite=overwrite,
         reporter=Meter("collect", quiet=quiet),

@@ -9,19 +9,24 @@ import click
 from prefdata.cli import common
 from prefdata.cli.output import print_json, say
 from prefdata.conversion.convert import ConvertResult, convert
-from prefdata.conversion.registry import FORMATS
-from prefdata.conversion.work import Tie, To
+from prefdata.conversion.mapping import given, save
+from prefdata.conversion.registry import EXPORTS, FORMATS
+from prefdata.conversion.work import Tie
 from prefdata.pairing.pairs import STRATEGIES, Strategy
 
 
 def _list_formats(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
+        click.echo("Read:")
         for name, format_ in FORMATS.items():
-            click.echo(f"{name:24}{format_.summary}\n{'':24}recognised by {format_.signature}")
+            click.echo(f"  {name:24}{format_.summary}\n{'':26}recognised by {format_.signature}")
+        click.echo("\nWritten (--to):")
+        for name, export in EXPORTS.items():
+            click.echo(f"  {name:24}{export.summary}")
         context.exit()
 
 
-@click.command("convert", short_help="Turn a foreign preference format into pairs.")
+@click.command("convert", short_help="Turn a foreign preference format into pairs, or pairs into one.")
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where the records go (JSONL).")
 @click.option(
@@ -34,11 +39,25 @@ def _list_formats(context: click.Context, _parameter: click.Parameter, wanted: b
 )
 @click.option(
     "--to",
-    type=click.Choice(["pairs", "responses"]),
+    type=click.Choice(["pairs", "responses", *EXPORTS]),
     default="pairs",
     show_default=True,
-    help="responses writes responses and judgments, which keeps every rank and tie.",
+    help="responses writes responses and judgments, which keeps every rank and tie; the others are foreign formats.",
 )
+@click.option(
+    "--map",
+    "maps",
+    metavar="OURS=COLUMN",
+    multiple=True,
+    help="For a file in no known format: prompt, chosen and rejected, or prompt, completion and label. Repeatable.",
+)
+@click.option("--map-file", type=click.Path(path_type=Path), help="The same as YAML; --map overrides it.")
+@click.option("--save-map", type=click.Path(path_type=Path), help="Write the map as YAML.")
+@click.option("--as-mapped", is_flag=True, help="Take the map as it is, even where the sides look swapped.")
+@click.option("--split", help="Of a data set folder or hf:owner/name. [default for hf: train]")
+@click.option("--revision", help="Of hf:owner/name: a branch, tag or commit.")
+@click.option("--push-to-hub", metavar="OWNER/NAME", help="Upload the output with a data set card.")
+@click.option("--private", is_flag=True, help="Make the repository of --push-to-hub private.")
 @click.option(
     "--tie", type=click.Choice(["drop", "fail"]), default="drop", show_default=True, help="What a tie is, for pairs."
 )
@@ -78,7 +97,15 @@ def command(
     inputs: tuple[str, ...],
     output: Path,
     from_: str,
-    to: To,
+    to: str,
+    maps: tuple[str, ...],
+    map_file: Path | None,
+    save_map: Path | None,
+    as_mapped: bool,
+    split: str | None,
+    revision: str | None,
+    push_to_hub: str | None,
+    private: bool,
     tie: Tie,
     dropped: Path | None,
     judgments: Path | None,
@@ -90,16 +117,26 @@ def command(
     format: str,
     quiet: bool,
 ) -> int:
-    """Turn INPUTS of a foreign preference format into pairs: JSONL, JSON arrays or Parquet.
+    """Turn INPUTS of a foreign preference format into pairs, or pairs into a foreign format.
+
+    An input is JSONL, a JSON array, CSV, TSV, Parquet or Arrow, a folder that datasets or prefdata validate wrote, or
+    hf:owner/name (hf:owner/name#config).
 
     Every row is in the output or, with its reason, in the dropped file. Exit code 1 says that some rows are broken or
     not of the format.
     """
+    columns = given(map_file, maps)
     result = convert(
         inputs,
         output=output,
         from_=from_,
         to=to,
+        columns=columns,
+        as_mapped=as_mapped,
+        split=split,
+        revision=revision,
+        push_to_hub=push_to_hub,
+        private=private,
         tie=tie,
         dropped=dropped,
         judgments=judgments,
@@ -109,10 +146,20 @@ def command(
         overwrite=overwrite,
         limit=limit,
     )
+    if save_map is not None:
+        save(columns, save_map)
     if format == "json":
         paths = {"output": result.output, "dropped": result.dropped_output, "judgments": result.judgments_output}
         written = {name: str(path) for name, path in paths.items() if path is not None}
-        print_json({"format": result.format, "reason": result.reason, "files": written, **result.counts.record()})
+        print_json(
+            {
+                "format": result.format,
+                "reason": result.reason,
+                "files": written,
+                "pushed": result.pushed,
+                **result.counts.record(),
+            }
+        )
     else:
         _print(result, quiet)
     return 0 if result.ok else 1
@@ -127,6 +174,8 @@ def _print(result: ConvertResult, quiet: bool) -> None:
     else:
         made = f"{counts.pairs} pairs from {counts.kept} of {counts.preferences} preferences: {result.output}"
     click.echo(f"{counts.rows} rows\n{made}", err=True)
+    if result.pushed is not None:
+        click.echo(f"uploaded: {result.pushed}", err=True)
     if counts.dropped:
         click.echo(f"no pair from {sum(counts.dropped.values())}: {result.dropped_output}", err=True)
         for reason, number in counts.dropped.most_common():

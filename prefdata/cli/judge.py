@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prefdata.cli import common
-from prefdata.cli.calls import call_options, say_calls
+from prefdata.cli.calls import call_options, print_estimate, say_calls
 from prefdata.cli.output import print_json, say
 from prefdata.cli.progress import Meter
 from prefdata.judging.judges import ORDERS, Orders
@@ -59,7 +59,22 @@ def _list_templates(context: click.Context, _parameter: click.Parameter, wanted:
     type=click.Choice(ORDERS),
     default="both",
     show_default=True,
-    help="Show every two responses in both orders, or in one that is drawn.",
+    help="Show every two responses in both orders, in one that is drawn, or (adaptive) in one, and in the other only "
+    "where the first verdict is not clear.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Answers to every question, of which the majority counts; with --orders adaptive more than one is asked for "
+    "only where the two orders disagree.",
+)
+@click.option(
+    "--criteria",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What to judge by, a line 'NAME: MEANING' each or a YAML mapping, for a template that lists criteria.",
 )
 @click.option(
     "--strategy",
@@ -91,6 +106,8 @@ def command(
     judge: tuple[str, ...],
     template: str,
     orders: Orders,
+    samples: int,
+    criteria: Path | None,
     strategy: Strategy,
     min_margin: float,
     judgments: Path | None,
@@ -100,6 +117,11 @@ def command(
     timeout: float,
     retries: int,
     retry_failed: bool,
+    dry_run: bool,
+    rpm: float | None,
+    tpm: float | None,
+    max_cost: float | None,
+    prices: Path | None,
     seed: int,
     limit: int | None,
     overwrite: bool,
@@ -115,8 +137,30 @@ def command(
 
     Exit code 1 says that lines were no response sets, or that calls failed.
     """
+    from prefdata.judging.judge import JudgeOptions, estimate
     from prefdata.judging.judge import judge as run
 
+    options: JudgeOptions = {
+        "template": template,
+        "orders": orders,
+        "samples": samples,
+        "criteria": criteria,
+        "strategy": strategy,
+        "min_margin": min_margin,
+        "seed": seed,
+        "concurrency": concurrency,
+        "timeout": timeout,
+        "retries": retries,
+        "retry_failed": retry_failed,
+        "rpm": rpm,
+        "tpm": tpm,
+        "max_cost": max_cost,
+        "prices": prices,
+        "reporter": Meter("judge", quiet=quiet),
+    }
+    if dry_run:
+        print_estimate(estimate(responses, output, judge=judge, limit=limit, **options), format)
+        return 0
     result = run(
         responses,
         output,
@@ -126,16 +170,7 @@ def command(
         reparse=reparse,
         limit=limit,
         overwrite=overwrite,
-        template=template,
-        orders=orders,
-        strategy=strategy,
-        min_margin=min_margin,
-        seed=seed,
-        concurrency=concurrency,
-        timeout=timeout,
-        retries=retries,
-        retry_failed=retry_failed,
-        reporter=Meter("judge", quiet=quiet),
+        **options,
     )
     if format == "json":
         print_json(result.document())
@@ -157,6 +192,13 @@ def _print(result: JudgeResult, quiet: bool) -> None:
     say(f"{tally.judgments} judgments{unreadable}: {result.judgments}", quiet=quiet)
     if result.calls.made or result.calls.reused or tally.failed:
         say_calls(result.calls, tally.failed, quiet=quiet)
+    if tally.spared:
+        say(f"adaptive orders did without {tally.spared} calls that both orders would have taken", quiet=quiet)
+    for flag, number in sorted(tally.suspicious.items()):
+        click.echo(f"{number} judgments were shown a response that may speak to the judge ({flag})", err=True)
+    if tally.constant:
+        model = f" from {tally.constant_model}" if tally.constant_model else ""
+        click.echo(f"the very same response{model} stands under {tally.constant} different prompts", err=True)
     for name, counts in sorted(tally.orders.items()):
         words = []
         if counts.consistency is not None:

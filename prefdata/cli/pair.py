@@ -10,6 +10,7 @@ from prefdata.cli import common
 from prefdata.cli.output import print_json, say
 from prefdata.pairing.pair import PairResult, pair
 from prefdata.pairing.pairs import STRATEGIES, Strategy
+from prefdata.pairing.ranking import RANKINGS, Ranking
 
 
 @click.command("pair", short_help="Build pairs from judgments of any judges and people.")
@@ -29,6 +30,18 @@ from prefdata.pairing.pairs import STRATEGIES, Strategy
     help="Which responses of a ranked set become pairs.",
 )
 @click.option("--min-margin", type=float, default=0.0, show_default=True, help="Make no pair with a smaller margin.")
+@click.option(
+    "--ranking",
+    type=click.Choice(RANKINGS),
+    default="majority",
+    show_default=True,
+    help="How judgments rank the responses of a set.",
+)
+@click.option(
+    "--weights",
+    metavar="FILE|auto",
+    help="Weights of the judges' votes (YAML, 'human:ann: 0.8'), or auto: by agreement with the other judges.",
+)
 @common.seed
 @common.limit
 @common.overwrite
@@ -42,6 +55,8 @@ def command(
     dropped: Path | None,
     strategy: Strategy,
     min_margin: float,
+    ranking: Ranking,
+    weights: str | None,
     seed: int,
     limit: int | None,
     overwrite: bool,
@@ -50,8 +65,8 @@ def command(
 ) -> int:
     """Build pairs from RESPONSES and the JUDGMENTS of any judges and people.
 
-    Orders are combined for each judge, judges by majority; ties and verdicts that depend on the order never become
-    pairs. Exit code 1 says that lines could not be read or judgments belong to no response.
+    Orders are combined for each judge, judges by majority (or weight); ties and verdicts that depend on the order
+    never become pairs. Exit code 1 says that lines could not be read or judgments belong to no response.
     """
     result = pair(
         responses,
@@ -60,12 +75,15 @@ def command(
         dropped=dropped,
         strategy=strategy,
         min_margin=min_margin,
+        ranking=ranking,
+        weights=weights,
         seed=seed,
         overwrite=overwrite,
         limit=limit,
     )
     if format == "json":
-        print_json({**result.counts.record(), "output": str(output), "dropped_output": str(result.dropped_output)})
+        files = {"output": str(output), "dropped_output": str(result.dropped_output)}
+        print_json({**result.counts.record(), **files, "weights": dict(result.weights)})
     else:
         _print(result, quiet)
     return 0 if result.ok else 1
@@ -83,6 +101,8 @@ def _print(result: PairResult, quiet: bool) -> None:
     say(f"{counts.used} of {counts.judgments} judgments used", quiet=quiet)
     for reason, number in counts.unused.most_common():
         say(f"  {number:>8}  {reason}", quiet=quiet)
+    for name, weight in result.weights.items():
+        say(f"  {weight:>8.2f}  weight of {name}", quiet=quiet)
     if counts.invalid_lines:
         click.echo(
             f"{counts.invalid_lines} lines hold no record (reason invalid-line in {result.dropped_output})", err=True

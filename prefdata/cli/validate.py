@@ -67,10 +67,12 @@ def command(
     `prefdata explain` lists the rules. Exit codes: 0 clean, 1 findings, 2 usage or input.
     """
     from prefdata.cli.reading import byte_progress
+    from prefdata.validation.memory import keep_freed_memory
     from prefdata.validation.report import FORMATS
     from prefdata.validation.report.text import render
     from prefdata.validation.validate import validate
 
+    keep_freed_memory()
     with byte_progress("checking", quiet=quiet) as progress:
         result = validate(pairs, output=output, examples=max(show, 20), progress=progress, **options)
     if format == "text":

@@ -10,8 +10,10 @@ from pathlib import Path
 from prefdata.collection.sampling import Sampler, Sampling
 from prefdata.endpoint.caller import CallSettings
 from prefdata.endpoint.endpoint import Endpoint, parse_endpoint
+from prefdata.endpoint.estimate import Estimate
 from prefdata.endpoint.reporting import CallCounts, Reporter
 from prefdata.endpoint.run import Inputs, begin
+from prefdata.endpoint.run import estimate as estimate_run
 from prefdata.errors import UsageError
 from prefdata.records.codec import prompt_from, response_set_record
 from prefdata.records.publishing import beside
@@ -55,6 +57,10 @@ def collect(
     timeout: float = 300.0,
     retries: int = 5,
     retry_failed: bool = False,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    max_cost: float | None = None,
+    prices: str | Path | None = None,
     limit: int | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
@@ -62,11 +68,23 @@ def collect(
     """Sample every prompt ``n`` times from every model; write one response set a prompt, in the order of the prompts.
 
     ``model`` is written MODEL, MODEL@BASE_URL or NAME=MODEL@BASE_URL. Parameters that are ``None`` are left to the
-    server; ``concurrency`` ``None`` adapts; ``timeout`` is in seconds, for one attempt in all. Finished calls are kept
-    in ``OUTPUT.state/ledger.jsonl`` and never paid again. Raises InputError, UsageError, OutputExistsError, and
+    server; ``concurrency`` ``None`` adapts; ``timeout`` is in seconds, for one attempt in all;
+    ``rpm`` and ``tpm`` are calls and tokens a minute at one endpoint. Finished calls are kept
+    in ``OUTPUT.state/ledger.jsonl`` and never paid again; all of them together cost at most ``max_cost`` US dollars by
+    the shipped prices or those of the YAML file ``prices`` (``MODEL: {input: …, output: …}``, for a million tokens).
+    Raises InputError, UsageError, OutputExistsError, and
     ServiceError where an endpoint cannot be used.
     """
-    settings = CallSettings(concurrency=concurrency, timeout=timeout, retries=retries, retry_failed=retry_failed)
+    settings = CallSettings(
+        concurrency=concurrency,
+        timeout=timeout,
+        retries=retries,
+        retry_failed=retry_failed,
+        rpm=rpm,
+        tpm=tpm,
+        max_cost=max_cost,
+        prices=prices,
+    )
     sampling = Sampling(n, temperature, max_tokens, top_p, system, seed)
     sampler = Sampler(_endpoints([model] if isinstance(model, str) else model), sampling)
     reporter = reporter or Reporter()
@@ -99,6 +117,29 @@ def collect(
         failures=dict(failures.most_common()),
         calls=run.session.counts,
     )
+
+
+def estimate(
+    prompts: str | Path,
+    output: str | Path,
+    *,
+    model: str | Sequence[str],
+    n: int = 4,
+    max_tokens: int | None = None,
+    system: str | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    retry_failed: bool = False,
+    prices: str | Path | None = None,
+    limit: int | None = None,
+) -> Estimate:
+    """The calls, tokens and dollars that ``collect`` with the same arguments would take; no call is made."""
+    sampling = Sampling(n, temperature, max_tokens, top_p, system, seed)
+    sampler = Sampler(_endpoints([model] if isinstance(model, str) else model), sampling)
+    inputs = Inputs(str(prompts), "prompt", prompt_from, lambda prompt: prompt.id, limit)
+    settings = CallSettings(retry_failed=retry_failed, prices=prices)
+    return estimate_run(inputs, Path(output), settings, sampler.planned)
 
 
 def _endpoints(specs: Sequence[str]) -> list[Endpoint]:

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import xxhash
+
 from prefdata.collection.requests import content_of, messages_of, problem_of
 from prefdata.endpoint.calls import Call, Choice, choices_of
 from prefdata.endpoint.endpoint import Endpoint
 from prefdata.endpoint.ledger import Ledger
+from prefdata.endpoint.run import Look
 from prefdata.endpoint.session import Session
 from prefdata.errors import InputError
 from prefdata.records.codec import prompt_record, response_set_from
@@ -32,7 +35,7 @@ class Sampling:
     top_p: float | None = None
     system: str | None = None
     seed: int | None = None
-    """Sample i of a prompt is asked for with seed + i, where samples are asked for one by one."""
+    """Makes a seed for each prompt; sample i adds i, where samples are asked for one by one."""
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -74,6 +77,20 @@ class Sampler:
                 have = 1
         await asyncio.gather(*(caller.call(self._single(prompt, endpoint, place)) for place in range(have, n)))
 
+    def planned(self, prompt: Prompt, look: Look) -> Iterator[Call]:
+        """The calls that ``prompt`` takes, where every server gives N choices to a call that asks for N."""
+        for endpoint in self.endpoints:
+            n, have = self.sampling.n, 0
+            together, singles = self._together(prompt, endpoint), [self._single(prompt, endpoint, i) for i in range(n)]
+            record = look(together)
+            if n > 1 and (record is not None or not any(look(single) for single in singles)):
+                yield together
+                have = len(choices_of(record["response"])) if record and "response" in record else n
+                if record and record.get("failure", {}).get("reason") == "bad-request":
+                    first = look(singles[0])
+                    yield from singles[:1] if first and "failure" in first else singles
+            yield from singles[have:]
+
     def _learn(self, endpoint: Endpoint, session: Session, what: str) -> None:
         self._one_by_one.add(endpoint)
         session.reporter.note(f"{endpoint} {what}; asking for samples one by one", f"{endpoint} n")
@@ -101,7 +118,7 @@ class Sampler:
                 raise InputError("the prompts changed while they were read", "run the same command again")
             if "failure" in record:
                 detail = f"{record['failure']['reason']}: {record['failure']['detail']}"
-                yield self._failure(endpoint, place, "call-failed", detail)
+                yield self._failure(prompt, endpoint, place, "call-failed", detail)
             else:
                 choice = choices_of(record["response"])[0]
                 yield self._item(prompt, endpoint, choice, record["response"].get("usage"), 1, place)
@@ -112,11 +129,11 @@ class Sampler:
         """One response, or one failure, as it stands in a record."""
         problem = problem_of(choice)
         if problem is not None:
-            return self._failure(endpoint, place, *problem)
+            return self._failure(prompt, endpoint, place, *problem)
         item: dict[str, Any] = {
             "response": content_of(choice, prompt.content),
             "model": endpoint.name,
-            "parameters": self._recorded(endpoint, place),
+            "parameters": self._recorded(prompt, endpoint, place),
         }
         if isinstance(usage, dict):
             item["usage"] = usage if shared_by == 1 else {**usage, "choices": shared_by}
@@ -124,13 +141,15 @@ class Sampler:
             item["finish_reason"] = choice.finish_reason
         return item
 
-    def _failure(self, endpoint: Endpoint, place: int, reason: str, detail: str | None) -> dict[str, Any]:
-        failure = {"model": endpoint.name, "parameters": self._recorded(endpoint, place), "reason": reason}
+    def _failure(
+        self, prompt: Prompt, endpoint: Endpoint, place: int, reason: str, detail: str | None
+    ) -> dict[str, Any]:
+        failure = {"model": endpoint.name, "parameters": self._recorded(prompt, endpoint, place), "reason": reason}
         return failure if detail is None else {**failure, "detail": detail}
 
-    def _recorded(self, endpoint: Endpoint, place: int) -> dict[str, Any]:
+    def _recorded(self, prompt: Prompt, endpoint: Endpoint, place: int) -> dict[str, Any]:
         """The parameters of a sample as they are recorded: those sent, and the model where its name is another."""
-        recorded: dict[str, Any] = {**self.sampling.parameters, **self._seed(place)}
+        recorded: dict[str, Any] = {**self.sampling.parameters, **self._seed(prompt, place)}
         if self.sampling.system is not None:
             recorded["system"] = self.sampling.system
         if endpoint.model != endpoint.name:
@@ -138,13 +157,16 @@ class Sampler:
         return recorded
 
     def _together(self, prompt: Prompt, endpoint: Endpoint) -> Call:
-        return Call(endpoint, {**self._body(prompt), **self._seed(0), "n": self.sampling.n})
+        return Call(endpoint, {**self._body(prompt), **self._seed(prompt, 0), "n": self.sampling.n})
 
     def _single(self, prompt: Prompt, endpoint: Endpoint, place: int) -> Call:
-        return Call(endpoint, {**self._body(prompt), **self._seed(place)}, sample=place)
+        return Call(endpoint, {**self._body(prompt), **self._seed(prompt, place)}, sample=place)
 
-    def _seed(self, place: int) -> Mapping[str, int]:
-        return {} if self.sampling.seed is None else {"seed": self.sampling.seed + place}
+    def _seed(self, prompt: Prompt, place: int) -> Mapping[str, int]:
+        """A seed of its own for every prompt: one for all of them would draw the same random numbers at each."""
+        if self.sampling.seed is None:
+            return {}
+        return {"seed": (xxhash.xxh32_intdigest(prompt.id.encode(), seed=self.sampling.seed % 2**32) >> 1) + place}
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         body = {"messages": messages_of(prompt, self.sampling.system), **self.sampling.parameters}

@@ -6,23 +6,37 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from prefdata.conversion.mapping import Map, check_columns, mapped_format
 from prefdata.conversion.outcomes import Format, WrongShapeError
-from prefdata.conversion.rawrow import RawRow
+from prefdata.conversion.rawrow import WHOLE, Part, RawRow
 from prefdata.conversion.reading import raw_rows
 from prefdata.conversion.registry import SAMPLE, Detection, detected
 from prefdata.errors import InputError, UsageError
 from prefdata.records.sources import Source
 
 
-def detect(files: Sequence[tuple[str, Source]], chosen: Format | None) -> Detection:
-    """The format that was named or found; raises UsageError or InputError where the files are not in one format."""
+def detect(
+    files: Sequence[tuple[str, Source]],
+    chosen: Format | None,
+    *,
+    part: Part = WHOLE,
+    columns: Map | None = None,
+    as_mapped: bool = False,
+) -> Detection:
+    """The format that was named, mapped or found; raises UsageError or InputError where the files are not in one."""
+    if columns is not None:
+        chosen = mapped_format(columns)
     found: Detection | None = None
     for name, source in files:
-        rows = list(islice(raw_rows(source, name), SAMPLE))
+        rows = list(islice(raw_rows(source, name, part), SAMPLE))
         values = [row.value for row in rows if row.value is not None]
         if not values:
             problem = f"no row of {name} is a JSON object ({_first(rows)})" if rows else f"{name} is empty"
-            raise InputError(problem, "it must hold one object a line, a JSON array of objects, or be a Parquet file")
+            raise InputError(
+                problem, "it must hold objects, one a line or as a JSON array, or be CSV (.csv, .tsv), Parquet or Arrow"
+            )
+        if columns is not None:
+            check_columns(columns, values, name, as_mapped=as_mapped)
         if chosen is not None:
             _check_fits(chosen, values, name)
             continue
@@ -35,7 +49,7 @@ def detect(files: Sequence[tuple[str, Source]], chosen: Format | None) -> Detect
         found = found or here
     if found is None:
         assert chosen is not None
-        return Detection(chosen, 1.0, "named with --from")
+        return Detection(chosen, 1.0, "named with --from" if columns is None else chosen.signature)
     return found
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import groupby
 from typing import Any, Literal
 
-from prefdata.conversion.outcomes import Format, Outcome, Paired, Ranked, WrongShapeError
+from prefdata.conversion.carrying import CARRIED, carried, restore
+from prefdata.conversion.outcomes import Format, NoPlaceError, Outcome, Paired, Ranked, WrongShapeError
 from prefdata.conversion.rawrow import RawRow
 from prefdata.errors import InputError
 from prefdata.pairing.pairs import PairingSettings, dropped_record, pairs_of
@@ -16,10 +16,14 @@ from prefdata.records.codec import judgment_record, pair_id, pair_record, respon
 from prefdata.records.sinks import MAIN, Sinks
 from prefdata.schema import SchemaName, validator, violations
 
-To = Literal["pairs", "responses"]
 Tie = Literal["drop", "fail"]
 
+Writer = Callable[[dict[str, Any]], None]
+"""Puts a pair into the output; raises NoPlaceError where its format cannot hold it."""
+
 DROPPED, JUDGMENTS = "dropped", "judgments"
+NO_PLACE = "no-place"
+"""The reason of a pair that the format written cannot hold."""
 
 
 @dataclass(slots=True)
@@ -45,9 +49,12 @@ class ConvertCounts:
 class Work:
     """Turns rows into records and keeps the counts."""
 
-    def __init__(self, format_: Format, to: To, tie: Tie, settings: PairingSettings, into: Sinks) -> None:
+    def __init__(
+        self, format_: Format, tie: Tie, settings: PairingSettings, into: Sinks, write: Writer | None = None
+    ) -> None:
+        """``write`` puts a pair into the output; without it responses and judgments are written, and no pairs."""
         self.counts = ConvertCounts()
-        self._format, self._to, self._tie, self._settings, self._into = format_, to, tie, settings, into
+        self._format, self._tie, self._settings, self._into, self._write = format_, tie, settings, into, write
 
     def take(self, rows: Sequence[RawRow]) -> None:
         """One row, or the rows of one group."""
@@ -71,18 +78,22 @@ class Work:
 
     def _pair(self, row: RawRow, outcome: Paired) -> None:
         record = {"id": "", **outcome.record}
+        if row.value is not None and CARRIED in row.value:
+            record = restore(record, carried(row.value))
         record["id"] = record["id"] or pair_id(record)
         if problem := _problem("preference_pair", record):
             self._drop(row, "wrong-shape", problem, raw=True)
             return
-        self._keep()
-        self._write_pair(row, record)
+        if problem := self._write_pair(row, record):
+            self._drop(row, NO_PLACE, problem, raw=True)
+        else:
+            self._keep()
 
     def _ranked(self, row: RawRow, outcome: Ranked) -> None:
         record = response_set_record(outcome.response_set)
         if problem := _problem("response_set", record):
             self._drop(row, "wrong-shape", problem, raw=True)
-        elif self._to == "responses":
+        elif self._write is None:
             self._keep()
             self.counts.response_sets += 1
             self.counts.judgments += len(outcome.judgments)
@@ -95,20 +106,27 @@ class Work:
             for nothing in gone:
                 listed = dropped_record(nothing)
                 self._drop(row, listed.pop("reason"), listed.pop("detail", None), **listed)
-            if pairs:
+            problems = [self._write_pair(row, pair_record(pair)) for pair in pairs]
+            if None in problems:
                 self._keep()
-            for pair in pairs:
-                self._write_pair(row, pair_record(pair))
+            elif problems:
+                self._drop(row, NO_PLACE, problems[0], response_set_id=outcome.response_set.id)
 
     def _keep(self) -> None:
         self.counts.preferences += 1
         self.counts.kept += 1
 
-    def _write_pair(self, row: RawRow, record: dict[str, Any]) -> None:
-        self.counts.pairs += 1
+    def _write_pair(self, row: RawRow, record: dict[str, Any]) -> str | None:
+        """Write a pair; otherwise say what has no place in the format that is written."""
+        assert self._write is not None
         record.setdefault("source", self._format.name)
         record["metadata"] = {**record.get("metadata", {}), **_source(row)}
-        self._into.write(MAIN, record)
+        try:
+            self._write(record)
+        except NoPlaceError as error:
+            return str(error)
+        self.counts.pairs += 1
+        return None
 
     def _drop(self, row: RawRow, reason: str, detail: str | None, *, raw: bool = False, **more: Any) -> None:
         if reason == "tie" and self._tie == "fail":
@@ -129,20 +147,3 @@ def _problem(schema: SchemaName, record: dict[str, Any]) -> str | None:
 
 def _source(row: RawRow) -> dict[str, Any]:
     return {f"source_{name}": value for name, value in row.place.items()}
-
-
-def groups(rows: Iterator[RawRow], format_: Format) -> Iterator[list[RawRow]]:
-    """Rows one by one, or neighbours of the same key together; a row that is none stands alone."""
-    if format_.group is None:
-        yield from ([row] for row in rows)
-        return
-    group = format_.group
-
-    def key(row: RawRow) -> Any:
-        try:
-            return row.file, group(row.value) if row.value is not None else object()
-        except WrongShapeError:
-            return object()
-
-    for _, together in groupby(rows, key):
-        yield list(together)

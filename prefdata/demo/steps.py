@@ -15,9 +15,9 @@ from prefdata.errors import PrefdataError
 RULE = "rule:python:prefdata.demo.task:score"
 TINY = ("python", "-m", "prefdata_trainer.tiny")
 SAMPLING = ("--temperature", "1", "--max-tokens", "64")
-TRAINING = ("--beta", "0.2", "--learning-rate", "2e-3", "--epochs", "2", "--lora-dropout", "0")
+TRAINING = ("--beta", "0.2", "--learning-rate", "3e-3", "--epochs", "2", "--lora-dropout", "0")
 BATCHES = ("--batch-size", "16", "--gradient-accumulation", "1")
-DPO = ("--loss-type", "sigmoid", "--loss-type", "sft", "--loss-weights", "1", "--loss-weights", "0.1")
+DPO = ("--loss-type", "sigmoid", "--loss-type", "sft", "--loss-weights", "1", "--loss-weights", "0.2")
 SFT = ("--loss-type", "sft")
 
 

@@ -8,19 +8,25 @@ an error that names it instead of burning through the file.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prefdata.endpoint.budget import Budget, cost_of
 from prefdata.endpoint.calls import Call
 from prefdata.endpoint.endpoint import Endpoint
 from prefdata.endpoint.failures import HOPELESS, LONGEST_WAIT, CallError, service_error
 from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.limits import Limiter
+from prefdata.endpoint.pace import Pace
+from prefdata.endpoint.prices import FREE
 from prefdata.endpoint.reporting import CallCounts, Reporter
-from prefdata.errors import ServiceError
+from prefdata.endpoint.tokens import USUAL, most_completion_tokens, prompt_tokens
+from prefdata.errors import ServiceError, UsageError
 
 if TYPE_CHECKING:
     from prefdata.endpoint.client import Client
@@ -38,6 +44,21 @@ class CallSettings:
     backoff: float = 0.5
     """Seconds before the first retry; doubles with each, up to ``LONGEST_BACKOFF``."""
     retry_failed: bool = False
+    rpm: float | None = None
+    """Calls a minute to one endpoint, evenly spread."""
+    tpm: float | None = None
+    """Tokens a minute at one endpoint, by guess: those of the request and the most of the answer."""
+    max_cost: float | None = None
+    """US dollars that all calls in the ledger together may cost."""
+    prices: str | Path | None = None
+    """A YAML file of prices that come before the shipped ones."""
+
+    def __post_init__(self) -> None:
+        if self.max_cost is not None and not 0 <= self.max_cost < math.inf:
+            raise UsageError(f"{self.max_cost} is no sum of money", "for example --max-cost 5")
+        for name, value in (("rpm", self.rpm), ("tpm", self.tpm)):
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"{value} is no rate", f"for example --{name} 500")
 
 
 LONGEST_BACKOFF = 30.0
@@ -49,9 +70,18 @@ class Caller:
     """All calls to one endpoint pass through here."""
 
     def __init__(
-        self, endpoint: Endpoint, ledger: Ledger, settings: CallSettings, counts: CallCounts, reporter: Reporter
+        self,
+        endpoint: Endpoint,
+        ledger: Ledger,
+        settings: CallSettings,
+        counts: CallCounts,
+        reporter: Reporter,
+        budget: Budget,
     ) -> None:
         self.endpoint = endpoint
+        self._calls = Pace(settings.rpm / 60 if settings.rpm else None)
+        self._tokens = Pace(settings.tpm / 60 if settings.tpm else None)
+        self._budget, self._price = budget, budget.price(endpoint)
         self.limiter = Limiter(settings.concurrency)
         self._ledger, self._settings, self._counts, self._reporter = ledger, settings, counts, reporter
         self._client: Client | None = None
@@ -73,15 +103,15 @@ class Caller:
         """
         standing = self._ledger.standing(call.key)
         if standing == "answered":
-            self._counts.reused += 1
+            self._reused(call)
             return None
         if standing == "failed" and not self._settings.retry_failed:
             return str((self._ledger.get(call.key) or {})["failure"]["reason"])
         if call.key in self._reasons:
             return self._reasons[call.key]
         if (other := self._under_way.get(call.key)) is not None:  # the same question asked twice is paid once
-            self._counts.reused += 1
             await asyncio.wait([other])
+            self._reused(call)
         else:
             done = self._under_way[call.key] = asyncio.get_running_loop().create_future()
             try:
@@ -90,6 +120,11 @@ class Caller:
                 del self._under_way[call.key]
                 done.set_result(None)
         return self._reasons.get(call.key)
+
+    def _reused(self, call: Call) -> None:
+        self._counts.reused += 1
+        if self._price is not None and self._price != FREE and self._ledger.standing(call.key) == "answered":
+            self._counts.saved += cost_of(self._price, self._ledger.get(call.key) or {})
 
     def finish(self) -> None:
         """After the last call: enter the failures held back, or raise ServiceError where nothing ever answered."""
@@ -140,13 +175,20 @@ class Caller:
         async with self.limiter:
             if self._over is not None:  # decided while this call waited its turn
                 raise self._over
-            began = asyncio.get_running_loop().time()
-            try:
-                response = await self._client.attempt(body)
-            except CallError as error:
-                if error.reason in ("rate-limited", "server-error", "timeout"):
-                    self.limiter.refused(began, error.retry_after)
-                raise
+            await self._calls.turn()
+            if self._tokens.rate is not None:
+                await self._tokens.turn(prompt_tokens(body) + (most_completion_tokens(body) or USUAL))
+            with self._budget.released(await self._budget.reserve(self._price, body)):
+                began = asyncio.get_running_loop().time()
+                try:
+                    response = await self._client.attempt(body)
+                except CallError as error:
+                    if error.reason in ("rate-limited", "server-error", "timeout"):
+                        self.limiter.refused(began, error.retry_after, too_fast=error.reason == "rate-limited")
+                    raise
+                cost = cost_of(self._price, {"usage": response.get("usage"), "request": body})
+                self._budget.spent += cost
+                self._counts.paid += cost
             self.limiter.succeeded()
             return response
 
@@ -166,6 +208,7 @@ class Caller:
     def _answered(self, record: dict[str, Any]) -> None:
         self._ledger.append(record)
         self._counts.made += 1
+        self._counts.unpriced += self._price is None
         self._counts.add_usage(record["usage"] if isinstance(record["usage"], dict) else None)
         self._proven = True
         self._answers += 1

@@ -7,8 +7,11 @@ and a byte offset per call.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal
@@ -20,22 +23,37 @@ from prefdata.errors import InputError
 Standing = Literal["answered", "failed"]
 
 
-class Ledger:
-    """Calls by key. An answer is never replaced by a failure; raises InputError where the file cannot be opened."""
+@dataclass(slots=True)
+class Used:
+    """What the answered calls to one endpoint used."""
 
-    def __init__(self, path: Path) -> None:
+    calls: int = 0
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Ledger:
+    """Calls by key. An answer is never replaced by a failure; raises InputError where the file cannot be opened.
+
+    With ``read_only`` the file is left as it is, for another process may be writing it.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self.used: dict[tuple[str, str, str], Used] = defaultdict(Used)
+        """By name, base URL and model of the endpoint."""
         self.damaged = 0
         """Whole lines that are no record: their calls count as not made."""
         self.answered: set[tuple[str, str]] = set()
         """(base URL, model) of every endpoint that ever answered."""
         self._index: dict[bytes, int] = {}  # the offset of an answer; of a failure -1 - offset
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._file = os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}", "check who may write there") from None
         self._reader: BinaryIO = path.open("rb")
-        self._end = self._load()
+        self._end = self._load(read_only)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -69,7 +87,8 @@ class Ledger:
 
     def close(self) -> None:
         """Flush to disk and close."""
-        os.fsync(self._file)
+        with contextlib.suppress(OSError):  # a file that is only read cannot be flushed everywhere
+            os.fsync(self._file)
         os.close(self._file)
         self._reader.close()
 
@@ -81,12 +100,13 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def _load(self) -> int:
+    def _load(self, read_only: bool) -> int:
         """Index what is there; returns the offset at which the next record will stand."""
         offset = 0
         for line in self._reader:
             if not line.endswith(b"\n"):
-                os.ftruncate(self._file, offset)
+                if not read_only:
+                    os.ftruncate(self._file, offset)
                 break
             try:
                 record = orjson.loads(line)
@@ -104,3 +124,10 @@ class Ledger:
         else:
             self._index[key] = offset
             self.answered.add((record["base_url"], record["model"]))
+            used = self.used[record.get("endpoint", ""), record["base_url"], record["model"]]
+            usage = record.get("usage")
+            used.calls += 1
+            used.attempts += record.get("attempts", 1)
+            for name in ("prompt_tokens", "completion_tokens"):
+                if isinstance(usage, dict) and isinstance(usage.get(name), int):
+                    setattr(used, name, getattr(used, name) + usage[name])

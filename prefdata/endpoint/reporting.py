@@ -17,6 +17,12 @@ class CallCounts:
     retried: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    paid: float = 0.0
+    """US dollars, by the price table."""
+    saved: float = 0.0
+    """US dollars that the reused answers would have cost."""
+    unpriced: int = 0
+    """Of the calls made, those whose price is not known; ``paid`` lacks them."""
 
     def add_usage(self, usage: Mapping[str, Any] | None) -> None:
         """Count the tokens of one paid call."""

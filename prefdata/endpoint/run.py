@@ -7,22 +7,29 @@ again ends with the same files as one that was not.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from prefdata.endpoint.caller import CallSettings
+from prefdata.endpoint.calls import Call
+from prefdata.endpoint.estimate import Estimate, Estimator
+from prefdata.endpoint.ledger import Ledger
+from prefdata.endpoint.prices import load_prices
 from prefdata.endpoint.reporting import Reporter
 from prefdata.endpoint.session import LEDGER, Session
-from prefdata.records.output import State
+from prefdata.records.output import State, state_folder
 from prefdata.records.publishing import check_outputs, publishing
-from prefdata.records.rows import Row, count_lines, read_rows, require_rows
+from prefdata.records.rows import Row, count_lines, nothing_to_do, read_rows, require_rows
 from prefdata.records.sources import STDIN, Source, sources, spool
 from prefdata.schema import SchemaName
 
 Noun = TypeVar("Noun")
+
+Look = Callable[[Call], Mapping[str, Any] | None]
+"""The ledger's record of a call, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,33 @@ class Run(Generic[Noun]):
         """The second phase: files by name, moved into place together on leaving without an error."""
         with publishing(self._state, self._companions) as files:
             yield files
+
+
+def estimate(
+    inputs: Inputs[Noun], out: Path, settings: CallSettings, plan: Callable[[Noun, Look], Iterable[Call]]
+) -> Estimate:
+    """What a run would take: the calls of ``plan`` on every valid row, given what the ledger of ``out`` holds.
+
+    Nothing is written and no call is made. Raises InputError.
+    """
+    prices, path = load_prices(settings.prices), state_folder(out) / LEDGER
+    ledger = Ledger(path, read_only=True) if path.exists() else None
+    estimator = Estimator(ledger, prices, retry_failed=settings.retry_failed)
+    valid = invalid = 0
+    first: Row[Noun] | None = None
+    read = sources([inputs.name])
+    for row in read_rows(read, inputs.schema, inputs.decode, limit=inputs.limit, identify=inputs.identify):
+        first = first or row
+        if row.noun is None:
+            invalid += 1
+            continue
+        valid += 1
+        estimator.add(plan(row.noun, lambda call: ledger.get(call.key) if ledger is not None else None))
+    if not valid:
+        raise nothing_to_do(inputs.name, inputs.schema.replace("_", " "), first)
+    if ledger is not None:
+        ledger.close()
+    return estimator.estimate(valid, invalid)
 
 
 @contextmanager

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from prefdata.endpoint.budget import Budget
 from prefdata.endpoint.caller import Caller, CallSettings
 from prefdata.endpoint.endpoint import Endpoint
 from prefdata.endpoint.ledger import Ledger
+from prefdata.endpoint.prices import load_prices
 from prefdata.endpoint.reporting import CallCounts, Reporter
 
 Unit = TypeVar("Unit")
@@ -28,6 +30,7 @@ class Session:
         self.reporter = reporter or Reporter()
         self.counts = CallCounts()
         self.ledger = Ledger(folder / LEDGER)
+        self.budget = Budget(settings.max_cost, load_prices(settings.prices), self.ledger)
         self._callers: dict[Endpoint, Caller] = {}
         if self.ledger.damaged:
             self.reporter.note(f"{self.ledger.path}: {self.ledger.damaged} damaged lines; their calls are made again")
@@ -35,7 +38,9 @@ class Session:
     def caller(self, endpoint: Endpoint) -> Caller:
         """The one caller for ``endpoint``."""
         if endpoint not in self._callers:
-            self._callers[endpoint] = Caller(endpoint, self.ledger, self.settings, self.counts, self.reporter)
+            self._callers[endpoint] = Caller(
+                endpoint, self.ledger, self.settings, self.counts, self.reporter, self.budget
+            )
         return self._callers[endpoint]
 
     def run(self, units: Iterable[Unit], work: Callable[[Unit], Awaitable[object]]) -> None:

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from prefdata.endpoint.caller import CallSettings
+from prefdata.endpoint.calls import Call
+from prefdata.endpoint.estimate import Estimate
 from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.reporting import Reporter
-from prefdata.endpoint.run import Inputs, Run, begin
+from prefdata.endpoint.run import Inputs, Look, Run, begin
+from prefdata.endpoint.run import estimate as estimate_run
 from prefdata.errors import UsageError
-from prefdata.judging.judges import Backend, JudgeSettings, Orders, backends
-from prefdata.judging.tally import JudgeResult, Tally
+from prefdata.judging.judges import Backend, JudgeSettings, Orders, ask, backends, planned
+from prefdata.judging.judges import judgments as judgments_of
+from prefdata.judging.tally import Constants, JudgeResult, Tally
 from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, dropped_record, pairs_of
 from prefdata.records.codec import judgment_record, pair_from, pair_record, response_set_from, response_set_record
 from prefdata.records.publishing import beside
@@ -32,7 +36,12 @@ class JudgeOptions(TypedDict, total=False):
     template: str
     """A built-in template, or the path of a YAML file; "pairwise"."""
     orders: Orders
-    """Both orders of every two responses ("both"), or one, drawn by ``seed``."""
+    """Both orders of every two responses ("both"), one that is drawn by ``seed`` ("one"), or one and more only where
+    its verdict is close ("adaptive")."""
+    samples: int
+    """Answers to every question; 1."""
+    criteria: str | Path | None
+    """A file of criteria to judge by, for a template that shows them."""
     strategy: Strategy
     """Which responses of a ranked set become pairs; "best-worst"."""
     min_margin: float
@@ -44,6 +53,14 @@ class JudgeOptions(TypedDict, total=False):
     retries: int
     retry_failed: bool
     """Make calls again that failed in an earlier run."""
+    rpm: float | None
+    """Calls a minute to one endpoint."""
+    tpm: float | None
+    """Tokens a minute at one endpoint."""
+    max_cost: float | None
+    """US dollars that all calls for this output together may cost, those of earlier runs included."""
+    prices: str | Path | None
+    """A YAML file of prices, ``MODEL: {input: 2.5, output: 10}`` in dollars for a million tokens."""
     reporter: Reporter | None
 
 
@@ -120,6 +137,30 @@ def judge(
     return JudgeResult(out, companions["judgments"], companions["dropped"], tally, run.session.counts)
 
 
+def estimate(
+    responses: str | Path,
+    output: str | Path,
+    *,
+    judge: str | Sequence[str],
+    limit: int | None = None,
+    **options: Unpack[JudgeOptions],
+) -> Estimate:
+    """The calls, tokens and dollars that ``judge`` with the same arguments would take; no call is made.
+
+    Where a call depends on the answer to another (adaptive orders), the most that may be asked is counted. Raises what
+    ``judge`` raises.
+    """
+    jury = backends([judge] if isinstance(judge, str) else list(judge), _chosen(JudgeSettings, options))
+    _chosen(PairingSettings, options)
+
+    def plan(response_set: ResponseSet, look: Look) -> Iterator[Call]:
+        for backend in jury:
+            yield from planned(backend, response_set, look)
+
+    inputs = Inputs(str(responses), "response_set", response_set_from, lambda found: found.id, limit)
+    return estimate_run(inputs, Path(output), _chosen(CallSettings, options), plan)
+
+
 def _chosen(settings: type[Settings], options: JudgeOptions) -> Settings:
     """Those of ``options`` that ``settings`` has."""
     names = {field.name for field in dataclasses.fields(settings)}
@@ -128,18 +169,19 @@ def _chosen(settings: type[Settings], options: JudgeOptions) -> Settings:
 
 
 async def _ask(response_set: ResponseSet, jury: Sequence[Backend], run: Run[ResponseSet]) -> None:
-    await asyncio.gather(*(backend.ask(response_set, run.session) for backend in jury))
+    await asyncio.gather(*(ask(backend, response_set, run.session) for backend in jury))
 
 
 def _write(run: Run[ResponseSet], jury: Sequence[Backend], pairing: PairingSettings) -> Tally:
     """The second phase: judgments from the ledger, pairs from the judgments, in the order of the input."""
-    tally = Tally()
+    tally, constants = Tally(), Constants()
     with run.outputs() as files:
         for row in run.rows():
             if row.noun is None:
                 tally.invalid += 1
                 files["dropped"].write(line(invalid_record(row)))
                 continue
+            constants.add(row.noun)
             judged = list(_judgments(row.noun, jury, run.session.ledger))
             pairs, drops = pairs_of(row.noun, judged, pairing)
             drops = [_explained(drop, judged) for drop in drops]
@@ -147,12 +189,14 @@ def _write(run: Run[ResponseSet], jury: Sequence[Backend], pairing: PairingSetti
             files["main"].writelines(line(pair_record(pair)) for pair in pairs)
             files["dropped"].writelines(line(dropped_record(drop)) for drop in drops)
             tally.add(judged, len(pairs), [drop.reason for drop in drops])
+    tally.spared = sum(backend.spared for backend in jury)
+    tally.constant_model, tally.constant = constants.worst()
     return tally
 
 
 def _judgments(response_set: ResponseSet, jury: Sequence[Backend], ledger: Ledger) -> Iterator[Judgment]:
     for backend in jury:
-        yield from backend.judgments(response_set, ledger)
+        yield from judgments_of(backend, response_set, ledger)
 
 
 def _explained(drop: Dropped, judgments: Sequence[Judgment]) -> Dropped:
@@ -168,7 +212,7 @@ def _require_answers(run: Run[ResponseSet], jury: Sequence[Backend]) -> None:
     ledger, wanted, missing = run.session.ledger, 0, 0
     for response_set in (row.noun for row in run.rows() if row.noun is not None):
         for backend in jury:
-            for call in backend.calls(response_set):
+            for call in planned(backend, response_set, lambda call: ledger.get(call.key)):
                 wanted += 1
                 missing += ledger.standing(call.key) is None
     if missing:

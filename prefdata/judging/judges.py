@@ -2,33 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
 
 from prefdata.endpoint.calls import Call
 from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.session import Session
-from prefdata.errors import UsageError
+from prefdata.errors import InputError, UsageError
 from prefdata.types import Judge, Judgment, ResponseSet
 
-Orders = Literal["both", "one"]
+Orders = Literal["both", "one", "adaptive"]
 ORDERS: tuple[Orders, ...] = get_args(Orders)
+
+Record = Mapping[str, Any]
+Look = Callable[[Call], Record | None]
+"""The ledger's record of a call; ``None`` says that it is not made yet, and its outcome must be guessed."""
+
+Work = Generator[Sequence[Call], None, Iterator[Judgment]]
+"""Batches of calls, each wanted once those before are made; at the end the judgments that follow from them."""
 
 
 class Backend(Protocol):
-    """One judge. It asks in the first phase of a run, and reads what was answered in the second."""
+    """One judge."""
 
     judge: Judge
+    spared: int
+    """Calls that were not needed, since others had settled what they would have been asked."""
 
-    async def ask(self, response_set: ResponseSet, session: Session) -> None:
-        """See to it that the ledger holds the outcome of all ``calls``."""
+    def work(self, response_set: ResponseSet, look: Look) -> Work:
+        """What this judge does with one response set, as a function of the outcomes that ``look`` gives.
 
-    def calls(self, response_set: ResponseSet) -> Iterator[Call]:
-        """The calls whose outcomes ``judgments`` will look up."""
+        A call that failed is a judgment without ranking, flagged "call_failed".
+        """
 
-    def judgments(self, response_set: ResponseSet, ledger: Ledger) -> Iterator[Judgment]:
-        """The acts of judging; one that failed is a judgment without ranking, flagged "call_failed"."""
+    def answered(self, record: Record, session: Session) -> None:
+        """A call was answered; raises ServiceError where it shows that this judge cannot work."""
+
+
+async def ask(backend: Backend, response_set: ResponseSet, session: Session) -> None:
+    """The first phase: see to it that the ledger holds the outcome of every call."""
+    failed: dict[str, Record] = {}
+
+    async def make(call: Call) -> None:
+        reason = await session.caller(call.endpoint).call(call)
+        record = session.ledger.get(call.key) if reason is None else None
+        if record is None:
+            failed[call.key] = {"failure": {"reason": reason, "detail": ""}, "finished_at": None}
+        else:
+            backend.answered(record, session)
+
+    for calls in _batches(
+        backend.work(response_set, lambda call: failed.get(call.key) or session.ledger.get(call.key))
+    ):
+        await asyncio.gather(*(make(call) for call in calls))
+
+
+def judgments(backend: Backend, response_set: ResponseSet, ledger: Ledger) -> Iterator[Judgment]:
+    """The second phase: the judgments of one response set, from the ledger alone."""
+
+    def look(call: Call) -> Record:
+        record = ledger.get(call.key)
+        if record is None:
+            raise InputError("the responses changed while they were read", "run the same command again")
+        return record
+
+    work = backend.work(response_set, look)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            yield from end.value
+            return
+
+
+def planned(backend: Backend, response_set: ResponseSet, look: Look) -> Iterator[Call]:
+    """The calls that this response set takes, as far as can be known before they are made; at most so many."""
+    for calls in _batches(backend.work(response_set, look)):
+        yield from calls
+
+
+def _batches(work: Work) -> Iterator[Sequence[Call]]:
+    yield from work
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +95,16 @@ class JudgeSettings:
     template: str = "pairwise"
     """A built-in template, or the path of a YAML file; rules need none."""
     orders: Orders = "both"
-    """Both orders of every pair of responses, or one, drawn by ``seed``."""
+    """Both orders of every two responses; one, drawn by ``seed``; or, adaptive, one and more where it is close."""
     seed: int = 0
+    samples: int = 1
+    """Answers to every question; what most of them say is the verdict."""
+    criteria: str | Path | None = None
+    """A file of criteria that takes the place of the template's own."""
 
     def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise UsageError(f"{self.samples} samples cannot be asked for", "choose at least 1")
         if self.orders not in ORDERS:
             raise UsageError(f"there are no orders {self.orders!r}", f"choose one of {', '.join(ORDERS)}")
 

@@ -1,24 +1,24 @@
-"""A language model as judge: every two responses, in the orders asked for, one call each."""
+"""A language model as judge: what is asked before a prompt is judged, and what every mode of judging shares."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import xxhash
-
-from prefdata.endpoint.calls import Call, choices_of
+from prefdata.endpoint.calls import Call, Choice, choices_of
 from prefdata.endpoint.endpoint import parse_endpoint
-from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.session import Session
-from prefdata.errors import InputError, ServiceError
-from prefdata.judging.judges import JudgeSettings
-from prefdata.judging.template import load_template
+from prefdata.errors import ServiceError
+from prefdata.judging.criteria import read_criteria
+from prefdata.judging.drawing import LETTERS
+from prefdata.judging.integrity import Inspector, told
+from prefdata.judging.judges import JudgeSettings, Look, Record, Work
+from prefdata.judging.modes import MODES
+from prefdata.judging.outcomes import choice_of, failure_of, raw_of, usage_of
+from prefdata.judging.template import Template, load_template
 from prefdata.judging.transcript import prompt_text, reference_text, response_text
-from prefdata.judging.verdict import Verdict, read_verdict
+from prefdata.judging.verdict import read_verdict
 from prefdata.records.ids import content_id
 from prefdata.types import Judge, Judgment, Response, ResponseSet
 
@@ -26,15 +26,10 @@ DISPENSABLE = ("response_format", "logprobs", "top_logprobs", "temperature", "se
 """Fields that a server may refuse without making the verdict another one than was asked for."""
 PATIENCE = 3
 """Answers without log-probabilities and without a label after which a template that needs them is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Two responses in one shown order."""
-
-    shown: tuple[Response, Response]
-    order: int
-    call: Call
+WARM = 1.0
+"""Temperature of samples beyond the first where the template has none or 0: they would all be the same."""
+GUESS = "x" * 1200
+"""Stands for an answer that is not there yet, where only the length of a request is wanted."""
 
 
 class LLMJudge:
@@ -44,108 +39,34 @@ class LLMJudge:
         self.endpoint = parse_endpoint(spec)
         self.endpoint.check_key()
         self.template = load_template(settings.template)
+        if settings.criteria is not None:
+            self.template = self.template.with_criteria(read_criteria(Path(settings.criteria)))
         self.settings = settings
         version = self.endpoint.model if self.endpoint.model != self.endpoint.name else None
         self.judge = Judge("llm", self.endpoint.name, version, self.template.sha256)
+        self.spared = 0
+        self._inspector = Inspector(self.template)
         self._labelled = self._unlabelled = 0
 
-    async def ask(self, response_set: ResponseSet, session: Session) -> None:
-        """Make the calls of one response set, all at once."""
-        await asyncio.gather(*(self._ask(question, session) for question in self.questions(response_set)))
+    def work(self, response_set: ResponseSet, look: Look) -> Work:
+        """What the template wants to know of the prompt first, then the judging itself, by its mode."""
+        contents = [response.content for response in response_set.responses]
+        if all(content == contents[0] for content in contents):  # not worth a call
+            return iter(())
+        if self.template.wants_reference and not response_set.prompt.reference:
+            why = f"the template {self.template.name} shows a reference, and the prompt has none"
+            return iter((self._none(response_set, "abstain", why),))
+        texts, failure = yield from self._prepared(response_set, look)
+        if failure is not None:
+            return iter((self._none(response_set, "call_failed", failure),))
+        return (yield from MODES[self.template.mode](self, response_set, texts, look))
 
-    async def _ask(self, question: Question, session: Session) -> None:
-        await session.caller(self.endpoint).call(question.call)
-        if self.template.verdict["kind"] == "logprobs" and not self._labelled:
-            self._check_logprobs(session.ledger.get(question.call.key), session)
-
-    def calls(self, response_set: ResponseSet) -> Iterator[Call]:
-        """A call a question."""
-        return (question.call for question in self.questions(response_set))
-
-    def judgments(self, response_set: ResponseSet, ledger: Ledger) -> Iterator[Judgment]:
-        """One judgment a call; one abstention where the template shows a reference and the prompt has none."""
-        if self._lacks_reference(response_set) and len(response_set.responses) > 1:
-            shown = tuple(response.id for response in response_set.responses)
-            yield Judgment(
-                id=self._id(response_set, shown),
-                response_set_id=response_set.id,
-                shown=shown,
-                ranking=None,
-                judge=self.judge,
-                flags=("abstain",),
-                rationale=f"the template {self.template.name} shows a reference, and the prompt has none",
-            )
-        for question in self.questions(response_set):
-            record = ledger.get(question.call.key)
-            if record is None:
-                raise InputError("the responses changed while they were read", "run the same command again")
-            yield self._judgment(response_set, question, record)
-
-    def questions(self, response_set: ResponseSet) -> Iterator[Question]:
-        """Every two responses that differ, in the orders asked for."""
-        if self._lacks_reference(response_set):
-            return
-        for first, second in combinations(response_set.responses, 2):
-            if first.content == second.content:
-                continue
-            for order in self._orders(response_set, first, second):
-                shown = (first, second) if order == 0 else (second, first)
-                yield Question(shown, order, self._call(response_set, shown))
-
-    def _orders(self, response_set: ResponseSet, first: Response, second: Response) -> tuple[int, ...]:
-        if self.settings.orders == "both":
-            return (0, 1)
-        drawn = "\0".join((str(self.settings.seed), response_set.id, first.id, second.id))
-        return (xxhash.xxh3_64_intdigest(drawn.encode()) & 1,)
-
-    def _call(self, response_set: ResponseSet, shown: tuple[Response, Response]) -> Call:
-        texts = {
-            "prompt": prompt_text(response_set.prompt),
-            "response_a": response_text(shown[0]),
-            "response_b": response_text(shown[1]),
-            "reference": reference_text(response_set.prompt) or "",
-        }
-        body = {"messages": self.template.messages(texts), **self.template.request()}
-        return Call(self.endpoint, body, optional=DISPENSABLE)
-
-    def _judgment(self, response_set: ResponseSet, question: Question, record: Mapping[str, Any]) -> Judgment:
-        shown = (question.shown[0].id, question.shown[1].id)
-        raw = rationale = None
-        if "failure" in record:
-            verdict = Verdict(None, flags=("call_failed",))
-            rationale = f"{record['failure']['reason']}: {record['failure']['detail']}"
-        else:
-            choice = choices_of(record["response"])[0]
-            verdict, raw = read_verdict(choice, self.template), choice.text or choice.refusal
-        return Judgment(
-            id=self._id(response_set, shown),
-            response_set_id=response_set.id,
-            shown=shown,
-            ranking=_ranking(shown, verdict),
-            judge=self.judge,
-            flags=verdict.flags,
-            probability=verdict.probability,
-            rationale=rationale,
-            usage=usage if isinstance(usage := record.get("usage"), dict) else {},
-            raw=raw,
-            order=question.order,
-            created_at=record["finished_at"],
-        )
-
-    def _id(self, response_set: ResponseSet, shown: tuple[str, ...]) -> str:
-        judge = self.judge
-        return content_id([judge.kind, judge.name, judge.version, judge.template_sha256, response_set.id, shown])
-
-    def _lacks_reference(self, response_set: ResponseSet) -> bool:
-        return self.template.wants_reference and not response_set.prompt.reference
-
-    def _check_logprobs(self, record: Mapping[str, Any] | None, session: Session) -> None:
+    def answered(self, record: Record, session: Session) -> None:
         """Raise ServiceError once it is clear that this endpoint gives nothing that the template can read."""
-        if record is None or "response" not in record:
+        if self.template.verdict["kind"] != "logprobs" or self._labelled:
             return
         choice = choices_of(record["response"])[0]
-        verdict = read_verdict(choice, self.template)
-        if choice.logprobs or verdict.side is not None:
+        if choice.logprobs or self._is_label(choice):
             self._labelled += 1
             if not choice.logprobs:
                 session.reporter.note(f"{self.endpoint} gives no logprobs: verdicts are read from its text")
@@ -157,10 +78,92 @@ class LLMJudge:
                 "use a template that reads text: --template pairwise",
             )
 
+    def call(self, template: Template, shown: Mapping[str, str], sample: int = 0) -> Call:
+        """The call that asks ``template``, labels drawn, about ``shown``."""
+        request = template.request()
+        if sample and not request.get("temperature"):
+            request["temperature"] = WARM
+        body = {"messages": template.messages(shown), **request}
+        return Call(self.endpoint, body, sample=sample, optional=DISPENSABLE)
 
-def _ranking(shown: tuple[str, str], verdict: Verdict) -> tuple[tuple[str, ...], ...] | None:
-    """The verdict in terms of response ids: here the shown order is undone."""
-    first, second = shown
-    if verdict.side is None:
-        return None
-    return {"a": ((first,), (second,)), "b": ((second,), (first,)), "tie": ((first, second),)}[verdict.side]
+    def suspicions(self, responses: Sequence[Response]) -> dict[str, tuple[str, ...]]:
+        """What speaks to the judge in each response, by id."""
+        return {response.id: self._inspector.suspicions(response_text(response)) for response in responses}
+
+    def id(self, response_set: ResponseSet, shown: Sequence[str], *more: Any) -> str:
+        """The id of one act of judging; ``more`` tells apart acts that show the same."""
+        judge = self.judge
+        known = [judge.kind, judge.name, judge.version, judge.template_sha256, response_set.id, list(shown)]
+        return content_id([*known, *more])
+
+    def judgment(
+        self,
+        response_set: ResponseSet,
+        shown: Sequence[str],
+        records: Sequence[Record],
+        found: Mapping[str, tuple[str, ...]],
+        *,
+        more: Sequence[Any] = (),
+        flags: Sequence[str] = (),
+        **said: Any,
+    ) -> Judgment:
+        """A judgment that rests on ``records``; ``found`` are the suspicions about the responses shown."""
+        suspicious, words = told({id: found[id] for id in shown})
+        failed = failure_of(records)
+        times = [record["finished_at"] for record in records if record["finished_at"] is not None]
+        return Judgment(
+            id=self.id(response_set, shown, *more),
+            response_set_id=response_set.id,
+            shown=tuple(shown),
+            judge=self.judge,
+            flags=(*flags, *suspicious),
+            rationale=failed or words,
+            usage=usage_of(records),
+            raw=raw_of(records),
+            created_at=max(times, default=None),
+            **said,
+        )
+
+    def _none(self, response_set: ResponseSet, flag: str, why: str) -> Judgment:
+        shown = tuple(response.id for response in response_set.responses)
+        return Judgment(
+            id=self.id(response_set, shown),
+            response_set_id=response_set.id,
+            shown=shown,
+            ranking=None,
+            judge=self.judge,
+            flags=(flag,),
+            rationale=why,
+        )
+
+    def _prepared(
+        self, response_set: ResponseSet, look: Look
+    ) -> Generator[Sequence[Call], None, tuple[dict[str, str], str | None]]:
+        """The texts about the prompt, and why one of them could not be had."""
+        prompt = response_set.prompt
+        texts = {"prompt": prompt_text(prompt), "reference": reference_text(prompt) or ""}
+        for step in self.template.prepare:
+            name = step["name"]
+            if name == "reference" and prompt.reference:
+                continue
+            body = {"messages": self.template.messages(texts, step), **(step.get("parameters") or {})}
+            call = Call(self.endpoint, body, optional=DISPENSABLE)
+            yield (call,)
+            record = look(call)
+            if record is None:
+                texts[name] = GUESS
+                continue
+            if (failure := failure_of((record,))) is not None:
+                return texts, f"{name}: {failure}"
+            choice = choice_of(record)
+            assert choice is not None
+            if choice.refusal is not None or not choice.text.strip():
+                return texts, f"{name}: no answer ({'refusal' if choice.refusal is not None else 'empty'})"
+            texts[name] = choice.text.strip()
+        return texts, None
+
+    def _is_label(self, choice: Choice) -> bool:
+        """Whether an answer is a label; where letters are drawn a record does not say which, and any counts."""
+        if self.template.document.get("draw") == "letters":
+            return choice.text.strip() in set(LETTERS)
+        return read_verdict(choice, self.template).side is not None

@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from prefdata.endpoint.calls import Call
-from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.session import Session
 from prefdata.errors import UsageError
+from prefdata.judging.judges import Look, Record, Work
 from prefdata.judging.transcript import final_text, prompt_text, reference_text, response_text
 from prefdata.records.ids import content_id
 from prefdata.types import Judge, Judgment, Prompt, Response, ResponseSet
@@ -41,15 +40,17 @@ class RuleJudge:
             raise UsageError(f"there is no rule {name!r}", f"write {FORMS}")
         self._score = RULES[name](argument)
         self.judge = Judge("rule", spec)
+        self.spared = 0
 
-    async def ask(self, response_set: ResponseSet, session: Session) -> None:
+    def work(self, response_set: ResponseSet, look: Look) -> Work:
         """Rules ask nobody."""
+        yield from ()
+        return self._judgments(response_set)
 
-    def calls(self, response_set: ResponseSet) -> Iterator[Call]:
-        """None."""
-        return iter(())
+    def answered(self, record: Record, session: Session) -> None:
+        """Rules are never answered."""
 
-    def judgments(self, response_set: ResponseSet, ledger: Ledger) -> Iterator[Judgment]:
+    def _judgments(self, response_set: ResponseSet) -> Iterator[Judgment]:
         """One judgment of all responses; an abstention where the rule does not apply."""
         if not response_set.responses:
             return

@@ -8,8 +8,37 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xxhash import xxh3_64_intdigest
+
 from prefdata.endpoint.reporting import CallCounts
-from prefdata.types import Judgment
+from prefdata.judging.integrity import SUSPICIONS
+from prefdata.judging.transcript import response_text
+from prefdata.types import Judgment, ResponseSet
+
+CONSTANT = 3
+"""Prompts with one and the same response from which on it is worth a word: a text that answers none of them."""
+REMEMBERED = 65_536
+"""Different responses whose prompts are counted; a constant text shows among the first."""
+
+
+class Constants:
+    """Counts texts that one model gives to different prompts, in memory that does not grow with the file."""
+
+    def __init__(self) -> None:
+        self._prompts: Counter[tuple[str | None, int]] = Counter()
+
+    def add(self, response_set: ResponseSet) -> None:
+        """Each text of a set counts once."""
+        texts = ((each.model, response_text(each).encode("utf-8", "surrogatepass")) for each in response_set.responses)
+        found = {(model, xxh3_64_intdigest(text)) for model, text in texts}
+        for each in found:
+            if each in self._prompts or len(self._prompts) < REMEMBERED:
+                self._prompts[each] += 1
+
+    def worst(self) -> tuple[str | None, int]:
+        """The model and the number of prompts of the commonest text; 0 where it is too rare to tell anything."""
+        ((model, _), number), *_ = self._prompts.most_common(1) or [((None, 0), 0)]
+        return (model, number) if number >= CONSTANT else (None, 0)
 
 
 @dataclass(slots=True)
@@ -72,6 +101,13 @@ class Tally:
     """Response sets without a pair, by reason."""
     orders: dict[str, OrderCounts] = field(default_factory=dict)
     """By judge."""
+    suspicious: Counter[str] = field(default_factory=Counter)
+    """Judgments that were shown a response which speaks to the judge, by flag."""
+    spared: int = 0
+    """Calls that adaptive orders did without."""
+    constant: int = 0
+    """Of one model's responses, how many different prompts were given the very same text; 0 below ``CONSTANT``."""
+    constant_model: str | None = None
 
     def add(self, judgments: Sequence[Judgment], pairs: int, reasons: Sequence[str]) -> None:
         """Count one response set."""
@@ -84,6 +120,7 @@ class Tally:
             self.judgments += 1
             self.failed += "call_failed" in judgment.flags
             self.unreadable += "unreadable" in judgment.flags
+            self.suspicious.update(flag for flag in judgment.flags if flag in SUSPICIONS)
             by_judge[judgment.judge.name].append(judgment)
         for name, own in by_judge.items():
             self.orders.setdefault(name, OrderCounts()).add(own)
@@ -119,10 +156,12 @@ class JudgeResult:
                 "pairs": tally.pairs,
                 "judgments": tally.judgments,
                 "unreadable": tally.unreadable,
+                "suspicious": dict(sorted(tally.suspicious.items())),
+                "same_text_to_prompts": tally.constant,
                 "invalid_lines": tally.invalid,
                 "dropped": dict(sorted(tally.dropped.items())),
             },
-            "calls": {**asdict(self.calls), "failed": tally.failed},
+            "calls": {**asdict(self.calls), "failed": tally.failed, "spared": tally.spared},
             "orders": {
                 name: {**asdict(counts), "consistency": counts.consistency, "first_preferred": counts.first_preferred}
                 for name, counts in sorted(tally.orders.items())

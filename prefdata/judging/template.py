@@ -1,47 +1,59 @@
-"""Judge templates: what is sent, which labels stand for the two responses, and how the verdict is read."""
+"""Judge templates: what is sent, which labels stand for the responses, and how the verdict is read."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from prefdata.errors import InputError, UsageError
+from prefdata.judging.drawing import drawn_labels, nonce_for
 from prefdata.records.ids import canonical
-from prefdata.schema import violations
 
 FOLDER = Path(__file__).parent / "templates"
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
-SHOWN = ("prompt", "response_a", "response_b", "reference")
-LABELS = ("label_a", "label_b", "label_tie")
-OURS = ("model", "messages", "n", "stream", "logprobs", "top_logprobs", "response_format")
-"""Fields of a request that follow from the template and are not parameters of it."""
+
+Mode = Literal["pairwise", "pointwise", "listwise"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Template:
     """A template that was checked: every placeholder is known, every label can be told from the others."""
 
     document: Mapping[str, Any]
+    drawn: Mapping[str, str] | None = field(default=None, compare=False)
+    """The labels of one call, where they are drawn or as many as there are responses."""
+    nonce: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
         return str(self.document["name"])
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of the template's content; comments and layout do not count."""
         return hashlib.sha256(canonical(self.document)).hexdigest()
 
     @property
+    def mode(self) -> Mode:
+        """How many responses one call shows."""
+        mode: Mode = self.document.get("mode", "pairwise")
+        return mode
+
+    @property
     def labels(self) -> Mapping[str, str]:
-        """What the judge calls the first response shown ("a"), the second ("b") and, maybe, a tie ("tie")."""
-        labels: Mapping[str, str] = self.document["labels"]
+        """What the judge calls the first response shown ("a"), the second ("b") and, maybe, a tie ("tie").
+
+        Listwise: what it calls each response, by the place ("0", "1", …) at which it is shown.
+        """
+        labels: Mapping[str, str] = self.drawn if self.drawn is not None else self.document.get("labels", {})
         return labels
 
     @property
@@ -51,18 +63,60 @@ class Template:
         return verdict
 
     @property
-    def wants_reference(self) -> bool:
-        """Whether the judge is shown a reference answer."""
-        return any("reference" in PLACEHOLDER.findall(self.document.get(part, "")) for part in ("system", "user"))
+    def prepare(self) -> Sequence[Mapping[str, Any]]:
+        """Calls made before a prompt is judged, in this order."""
+        steps: Sequence[Mapping[str, Any]] = self.document.get("prepare") or ()
+        return steps
 
-    def messages(self, shown: Mapping[str, str]) -> list[dict[str, str]]:
-        """The messages to send, from the texts of prompt, response_a, response_b and reference."""
-        values = {**shown, **{f"label_{side}": label for side, label in self.labels.items()}}
+    @property
+    def criteria(self) -> Mapping[str, str]:
+        """What to judge by: name and description."""
+        criteria: Mapping[str, str] = self.document.get("criteria") or {}
+        return criteria
+
+    @property
+    def wants_reference(self) -> bool:
+        """Whether the judge is shown a reference answer that must come with the prompt."""
+        made = any(step["name"] == "reference" for step in self.prepare)
+        return not made and "reference" in placeholders(self.document)
+
+    @property
+    def per_criterion(self) -> bool:
+        """Whether every criterion is a call of its own."""
+        return "criterion" in placeholders(self.document)
+
+    def with_criteria(self, criteria: Mapping[str, str]) -> Template:
+        """The template with other criteria; raises UsageError where it shows none."""
+        if not {"criteria", "criterion"} & placeholders(self.document):
+            raise UsageError(
+                f"the template {self.name} shows no criteria", "choose one that does: prefdata judge --templates"
+            )
+        return Template({**self.document, "criteria": dict(criteria)})
+
+    def drawn_for(self, texts: Sequence[str], sample: int = 0, labels: Mapping[str, str] | None = None) -> Template:
+        """The template as one call uses it, which shows ``texts``; the same call always gets the same labels."""
+        labels, mode = labels if labels is not None else self.labels, self.document.get("draw")
+        if mode is None:
+            return dataclasses.replace(self, drawn=labels)
+        nonce = nonce_for(self.sha256, texts, sample)
+        return dataclasses.replace(self, drawn=drawn_labels(labels, mode, nonce, texts), nonce=nonce)
+
+    def messages(self, shown: Mapping[str, str], part: Mapping[str, Any] | None = None) -> list[dict[str, str]]:
+        """The messages to send, from the texts that fill the placeholders; ``part`` is a step of ``prepare``."""
+        values = {
+            "nonce": self.nonce,
+            "criteria": "\n".join(listed(name, text) for name, text in self.criteria.items()),
+            **shown,
+            **{f"label_{side}": label for side, label in self.labels.items()},
+        }
+        source = self.document if part is None else part
         return [
-            {"role": role, "content": filled(self.document[role], values)}
-            for role in ("system", "user")
-            if self.document.get(role)
+            {"role": role, "content": filled(source[role], values)} for role in ("system", "user") if source.get(role)
         ]
+
+    def item(self, label: str, response: str) -> str:
+        """One response as a listwise template shows it."""
+        return filled(self.document["item"], {"label": label, "response": response, "nonce": self.nonce})
 
     def request(self) -> dict[str, Any]:
         """The fields of every request besides its messages."""
@@ -71,7 +125,8 @@ class Template:
         if verdict["kind"] == "logprobs":
             request |= {"logprobs": True, "top_logprobs": verdict.get("top_logprobs", 5)}
         if verdict["kind"] == "json":
-            schema = {"name": "verdict", "strict": True, "schema": verdict.get("schema") or self._answer_schema()}
+            answer = self._filled_in(verdict["schema"]) if "schema" in verdict else self._answer_schema()
+            schema = {"name": "verdict", "strict": True, "schema": answer}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
 
@@ -83,6 +138,33 @@ class Template:
             "required": [field],
             "additionalProperties": False,
         }
+
+    def _filled_in(self, value: Any) -> Any:
+        """A JSON value with the labels in its strings; other placeholders stay as they are."""
+        if isinstance(value, str):
+            labels = {f"label_{side}": label for side, label in self.labels.items()}
+            return PLACEHOLDER.sub(lambda match: labels.get(match[1], match[0]), value)
+        if isinstance(value, list):
+            return [self._filled_in(each) for each in value]
+        if isinstance(value, dict):
+            return {key: self._filled_in(each) for key, each in value.items()}
+        return value
+
+
+def listed(name: str, text: str) -> str:
+    """One criterion in a list.
+
+    >>> listed("brevity", "says no more than is useful"), listed("brevity", "")
+    ('- brevity: says no more than is useful', '- brevity')
+    """
+    return f"- {name}: {text}" if text else f"- {name}"
+
+
+def placeholders(document: Mapping[str, Any]) -> set[str]:
+    """The placeholders of all texts of a template."""
+    texts = [document.get(part, "") for part in ("system", "user", "item")]
+    texts += [step.get(part, "") for step in document.get("prepare") or () for part in ("system", "user")]
+    return {name for text in texts for name in PLACEHOLDER.findall(text)}
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
@@ -105,10 +187,15 @@ def load_template(name: str) -> Template:
     path = shipped.get(name, Path(name))
     if name not in shipped and path.suffix not in (".yaml", ".yml") and not path.exists():
         raise UsageError(f"there is no template {name!r}", f"choose {', '.join(shipped)}, or name a YAML file")
+    return checked(read_yaml(path, "template", f"built-in templates: {', '.join(shipped)}"), str(path))
+
+
+def read_yaml(path: Path, what: str, hint: str) -> Any:
+    """The document in a YAML file that the user named; raises InputError or UsageError."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such template file", f"built-in templates: {', '.join(shipped)}") from None
+        raise InputError(f"{path}: no such {what} file", hint) from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", "name a YAML file") from None
     except UnicodeDecodeError:
@@ -119,14 +206,13 @@ def load_template(name: str) -> Template:
         raise UsageError(
             f"{path} is not YAML{where}", "quote text that holds ': ' or '#', indent with spaces"
         ) from None
-    return checked(document, str(path))
 
 
 def checked(document: Any, name: str) -> Template:
     """``document`` as a template; raises UsageError that lists every problem of it."""
-    problems = [f"{each.pointer or '/'}: {each.message}" for each in violations("judge_template", document)]
-    if not problems:
-        problems = list(_problems(document))
+    from prefdata.judging.checking import problems_of
+
+    problems = problems_of(document)
     if problems:
         raise UsageError(
             f"the template {name} cannot be used: {'; '.join(problems)}",
@@ -135,51 +221,9 @@ def checked(document: Any, name: str) -> Template:
     return Template(document)
 
 
-def _problems(document: Mapping[str, Any]) -> Iterator[str]:
-    labels: Mapping[str, str] = document["labels"]
-    verdict = document["verdict"]
-    known = (*SHOWN, *(f"label_{side}" for side in labels))
-    used: set[str] = set()
-    for part in ("system", "user"):
-        for placeholder in PLACEHOLDER.findall(document.get(part, "")):
-            used.add(placeholder)
-            if placeholder not in known:
-                missing = placeholder in LABELS
-                yield f"/{part}: " + (
-                    f"{{{{{placeholder}}}}} has no label under /labels"
-                    if missing
-                    else f"unknown placeholder {{{{{placeholder}}}}} (known: {', '.join(known)})"
-                )
-    for side in ("response_a", "response_b"):
-        if side not in used:
-            yield f"/user: {{{{{side}}}}} is not shown"
-    fold = str.casefold if verdict.get("ignore_case") else str
-    if len({fold(label.strip()) for label in labels.values()}) < len(labels):
-        yield "/labels: two of them are the same"
-    for field in document.get("parameters") or {}:
-        if field in OURS:
-            yield f"/parameters/{field}: is set by prefdata"
-    if verdict["kind"] == "regex":
-        yield from _pattern_problems(verdict["pattern"], labels)
-    if verdict["kind"] == "logprobs" and labels["a"][0] == labels["b"][0]:
-        yield "/labels: a and b must differ in their first character, which is what the first token tells"
-
-
-def _pattern_problems(pattern: str, labels: Mapping[str, str]) -> Iterator[str]:
-    for placeholder in PLACEHOLDER.findall(pattern):
-        if placeholder.removeprefix("label_") not in labels:
-            yield f"/verdict/pattern: unknown placeholder {{{{{placeholder}}}}}"
-            return
-    try:
-        compiled = verdict_pattern(pattern, labels)
-    except re.error as error:
-        yield f"/verdict/pattern: no regular expression ({error})"
-        return
-    if not compiled.groups:
-        yield "/verdict/pattern: it needs a group that holds the label, as in \\[\\[(?P<label>A|B)\\]\\]"
-
-
-def verdict_pattern(pattern: str, labels: Mapping[str, str], *, ignore_case: bool = False) -> re.Pattern[str]:
-    """The compiled pattern, label placeholders filled in literally."""
-    values = {f"label_{side}": re.escape(label) for side, label in labels.items()}
+def verdict_pattern(
+    pattern: str, labels: Mapping[str, str], *, ignore_case: bool = False, nonce: str = ""
+) -> re.Pattern[str]:
+    """The compiled pattern, label placeholders and the nonce filled in literally."""
+    values = {f"label_{side}": re.escape(label) for side, label in labels.items()} | {"nonce": re.escape(nonce)}
     return re.compile(filled(pattern, values), re.IGNORECASE if ignore_case else 0)

@@ -22,39 +22,119 @@ class Verdict:
     probability: float | None = None
     """P("a" is better), in [0, 1]."""
     flags: tuple[str, ...] = ()
+    strength: float | None = None
+    """2 for much better, 1 for better, 0 for a tie, where the template has such levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one answer says of one response (a score) or of all (places in tiers, best first); ``None``: unreadable."""
+
+    score: float | None = None
+    tiers: tuple[tuple[int, ...], ...] | None = None
+    flags: tuple[str, ...] = ()
+
+
+def read_answer(choice: Choice, template: Template) -> Reading:
+    """The score or the ranking of one answer to a pointwise or a listwise template."""
+    flags = _unreadable(choice)
+    last = None if flags else _last(choice, template)
+    if last is None:
+        cut = ("cut",) if choice.finish_reason == "length" else ()
+        return Reading(flags=flags or ("unreadable", *cut))
+    if template.verdict["kind"] == "score":
+        score = _score(_group(last, "score"), template.verdict)
+        return Reading(score=score, flags=() if score is not None else ("unreadable",))
+    tiers = _tiers(_group(last, "ranking"), template.labels)
+    return Reading(tiers=tiers, flags=() if tiers is not None else ("unreadable",))
 
 
 def read_verdict(choice: Choice, template: Template) -> Verdict:
     """The verdict of one answer; what cannot be read is flagged "unreadable" and with the cause where it is known."""
-    if choice.refusal is not None:
-        return Verdict(None, flags=("unreadable", "refusal"))
-    if choice.finish_reason == "content_filter":
-        return Verdict(None, flags=("unreadable", "content_filter"))
     kind = template.verdict["kind"]
+    flags = _unreadable(choice)
+    if flags == ("unreadable", "empty") and kind == "logprobs":
+        flags = ()
+    if flags:
+        return Verdict(None, flags=flags)
     if kind == "logprobs":
         return _from_logprobs(choice, template)
-    if not choice.text.strip():
-        return Verdict(None, flags=("unreadable", "empty"))
-    side = _from_pattern(choice, template) if kind == "regex" else _from_json(choice.text, template)
-    if side is None:
+    verdict = _from_pattern(choice, template) if kind == "regex" else Verdict(_from_json(choice.text, template))
+    if verdict.side is None:
         return Verdict(None, flags=("unreadable", "cut") if choice.finish_reason == "length" else ("unreadable",))
-    return Verdict(side)
+    return verdict
 
 
-def _from_pattern(choice: Choice, template: Template) -> Side | None:
+def _unreadable(choice: Choice) -> tuple[str, ...]:
+    """Flags of an answer in which no verdict is looked for."""
+    if choice.refusal is not None:
+        return ("unreadable", "refusal")
+    if choice.finish_reason == "content_filter":
+        return ("unreadable", "content_filter")
+    return () if choice.text.strip() else ("unreadable", "empty")
+
+
+def _from_pattern(choice: Choice, template: Template) -> Verdict:
+    last = _last(choice, template)
+    if last is None:
+        return Verdict(None)
+    ignore_case = bool(template.verdict.get("ignore_case"))
+    if template.verdict.get("levels"):
+        return _level(_group(last, "label"), template.labels, ignore_case)
+    return Verdict(_side(_group(last, "label"), template.labels, ignore_case))
+
+
+def _last(choice: Choice, template: Template) -> re.Match[str] | None:
     """The last match alone counts: an answer may quote a verdict before it gives its own."""
     ignore_case = bool(template.verdict.get("ignore_case"))
     last: re.Match[str] | None = None
-    for match in verdict_pattern(template.verdict["pattern"], template.labels, ignore_case=ignore_case).finditer(
-        choice.text
-    ):
+    pattern = verdict_pattern(
+        template.verdict["pattern"], template.labels, ignore_case=ignore_case, nonce=template.nonce
+    )
+    for match in pattern.finditer(choice.text):
         last = match
     if last is None:
         return None
     if choice.finish_reason == "length" and re.search(r"\w", choice.text[last.end() :]):
         return None  # cut off while still reasoning: this match was no conclusion
-    named = "label" in last.re.groupindex
-    return _side(last["label"] if named else last[1], template.labels, ignore_case)
+    return last
+
+
+def _group(match: re.Match[str], name: str) -> str | None:
+    """The group of that name, or the first."""
+    value: str | None = match[name] if name in match.re.groupindex else match[1]
+    return value
+
+
+def _level(said: str | None, labels: Mapping[str, str], ignore_case: bool) -> Verdict:
+    """``A>>B``, ``A>B``, ``A=B``, ``B>A`` or ``B>>A``; the sign may point the other way."""
+    parts = re.fullmatch(r"(.*?[^<>=\s])\s*(>>|>|=|<<|<)\s*([^<>=\s].*)", (said or "").strip())
+    if parts is None:
+        return Verdict(None)
+    sides = [_side(parts[place], labels, ignore_case) for place in (1, 3)]
+    if sides not in (["a", "b"], ["b", "a"]):
+        return Verdict(None)
+    if parts[2] == "=":
+        return Verdict("tie", strength=0.0)
+    return Verdict(sides[parts[2].startswith("<")], strength=float(len(parts[2])))
+
+
+def _score(said: str | None, verdict: Mapping[str, Any]) -> float | None:
+    """A number on the template's scale; one beyond it is no score."""
+    try:
+        score = float(said or "")
+    except ValueError:
+        return None
+    return score if verdict["minimum"] <= score <= verdict["maximum"] else None
+
+
+def _tiers(said: str | None, labels: Mapping[str, str]) -> tuple[tuple[int, ...], ...] | None:
+    """``B > A = C`` by place shown; ``None`` unless every label stands there exactly once."""
+    places = {label: int(place) for place, label in labels.items()}
+    tiers = [[part.strip() for part in tier.split("=")] for tier in (said or "").split(">")]
+    if sorted(label for tier in tiers for label in tier) != sorted(places):
+        return None
+    return tuple(tuple(sorted(places[label] for label in tier)) for tier in tiers)
 
 
 def _from_json(text: str, template: Template) -> Side | None:
@@ -62,7 +142,9 @@ def _from_json(text: str, template: Template) -> Side | None:
     side: Side | None = None
     for document in _objects(text):
         if field in document:
-            side = _side(document[field], template.labels)
+            said = _side(document[field], template.labels)
+            if said is not None or not template.nonce:  # with drawn labels another label can only be a quotation
+                side = said
     return side
 
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Literal
+
+import orjson
 
 from prefdata.errors import InputError
-from prefdata.pairing.agreement import AccuracyTally, Agreement, Baseline, Between, JudgeTally
-from prefdata.pairing.index import JudgmentIndex
+from prefdata.pairing.agreement import AccuracyTally, Agreement, Baseline, Between, Group, JudgeTally
+from prefdata.pairing.concordance import ModelTally, TogetherTally
+from prefdata.pairing.index import JudgmentIndex, Part, Placed
+from prefdata.pairing.page import page
 from prefdata.pairing.pair import Paths, path_names
 from prefdata.pairing.votes import Couple, View, Vote, comparisons, distinct, sightings, views
 from prefdata.records.codec import response_set_from
-from prefdata.records.rows import Row, nothing_to_do, read_rows
+from prefdata.records.output import atomic_file, check_output
+from prefdata.records.rows import BOM, Row, nothing_to_do, read_rows
 from prefdata.records.sources import Source, sources
 from prefdata.stats import cohen_kappa, rate
 from prefdata.types import Content, Judge, Judgment, ResponseSet
 
 GOLD = "gold"
+PARTS: tuple[Part, Part] = ("judgments", "gold")
+SOURCE_KEYS = ("source", "dataset", "category", "domain")
+"""Keys of a prompt's metadata that say where it is from; the first one there counts."""
 
 
 def agree(
@@ -28,17 +38,24 @@ def agree(
     responses: Paths | None = None,
     *,
     seed: int = 0,
+    html: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Agreement:
     """How the judges of ``judgments`` agree with each other, with themselves when sides are swapped, and with ``gold``.
 
     ``gold`` holds judgments too: on each couple of responses the majority of them is right. With ``responses`` the
-    baseline "longest wins" stands beside the judges, and how often each prefers the longer response. ``seed`` is that
-    of the bootstrap. Raises InputError.
+    baseline "longest wins" stands beside the judges, how often each prefers the longer response, the models that wrote
+    them, and the same for each source of the prompts. Judgments whose records have a "criterion" are compared within
+    it.
+    ``seed`` is that of the bootstrap; ``html`` writes a page with plots. Raises InputError and OutputExistsError.
     """
+    if html is not None:
+        check_output(Path(html), overwrite)
     groups = [path_names(paths) if paths is not None else [] for paths in (judgments, gold, responses)]
     sources([name for group in groups for name in group])  # refuses a file that is named twice
     judgment_files, gold_files, response_files = (sources(group) for group in groups)
-    tally = _Tally()
+    grouped = _Grouped()
+    tally = grouped.all
     with (
         tempfile.TemporaryDirectory(prefix="prefdata-") as folder,
         JudgmentIndex(Path(folder) / "judgments.sqlite") as index,
@@ -50,27 +67,64 @@ def agree(
         if response_files:
             for response_set in _response_sets(response_files, tally):
                 index.claim(response_set.id)
-                tally.add(_of(index, response_set.id), _of(index, response_set.id, gold=True), response_set)
+                grouped.add(index, response_set.id, response_set)
             for _ in index.unclaimed():
                 tally.unused["unknown-response-set"] += 1
         else:
             for id in index.response_set_ids():
-                tally.add(_of(index, id), _of(index, id, gold=True))
+                grouped.add(index, id)
     if gold_files and not tally.gold_couples + tally.gold_undecided:
         raise InputError(
             "gold and judgments have no couple of responses in common",
             "their response_set_id and response ids must be the same",
         )
-    return tally.agreement(gold=bool(gold_files), lengths=bool(response_files), seed=seed)
+    found = grouped.agreement(gold=bool(gold_files), lengths=bool(response_files), seed=seed)
+    if html is not None:
+        with atomic_file(Path(html)) as file:
+            file.write(page(found).encode())
+    return found
+
+
+class _Grouped:
+    """Counts over all response sets, and those of each source and each criterion."""
+
+    def __init__(self) -> None:
+        self.all = _Tally()
+        self._groups: dict[tuple[Literal["source", "criterion"], str], _Tally] = {}
+
+    def add(self, index: JudgmentIndex, id: str, response_set: ResponseSet | None = None) -> None:
+        """One response set; verdicts on different criteria are never taken for verdicts on the same thing."""
+        judgments, gold = (_by_criterion(index.of(id, part)) for part in PARTS)
+        source = _source_of(response_set) if response_set is not None else None
+        for criterion in judgments.keys() | gold.keys():
+            own, right = judgments.get(criterion, []), gold.get(criterion, gold.get(None, []))
+            if not own and criterion is None and len(judgments) > 0:
+                continue  # gold without a criterion speaks to each of them
+            self.all.add(own, right, response_set)
+            for by, name in (("source", source), ("criterion", criterion)):
+                if name is not None:
+                    self._groups.setdefault((by, name), _Tally()).add(own, right, response_set)  # type: ignore[arg-type]
+
+    def agreement(self, *, gold: bool, lengths: bool, seed: int) -> Agreement:
+        """The report of all, with those of the groups where a kind has several."""
+        kinds = Counter(by for by, _ in self._groups)
+        groups = tuple(
+            Group(by, name, tally.agreement(gold=gold, lengths=lengths, seed=seed))
+            for (by, name), tally in sorted(self._groups.items())
+            if kinds[by] > 1
+        )
+        return replace(self.all.agreement(gold=gold, lengths=lengths, seed=seed), groups=groups)
 
 
 class _Tally:
-    """Counts over all response sets."""
+    """Counts over response sets."""
 
     def __init__(self) -> None:
         self.judges: dict[Judge, JudgeTally] = defaultdict(JudgeTally)
         self.tables: dict[tuple[Judge | str, Judge | str], list[list[int]]] = {}
         self.baselines: dict[str, AccuracyTally] = defaultdict(AccuracyTally)
+        self.together = TogetherTally()
+        self.models = ModelTally()
         self.gold_couples = 0
         self.gold_undecided = 0
         self.unused: Counter[str] = Counter()
@@ -87,6 +141,9 @@ class _Tally:
             judgments = usable
         single = distinct(judgments)
         self.unused["duplicate-judgment"] += len(judgments) - len(single)
+        models = {r.id: r.model for r in response_set.responses} if response_set else {}
+        self.models.add_chances(single, models)
+        self.together.add_rankings(single)
         for judgment in single:
             self.judges[judgment.judge].judgments += 1
         aliases = {id: id for judgment in (*single, *gold) for id in judgment.shown}
@@ -96,6 +153,8 @@ class _Tally:
             # In the order of the set, so that "swapped" means what Judgment.order says and kappa has its categories.
             oriented = couple if places[couple[0]] < places[couple[1]] else (couple[1], couple[0])
             known = [_oriented(view, oriented != couple) for view in views(couple, seen)]
+            self.together.add_couple(oriented, known)
+            self.models.add_couple(oriented, known, models)
             right = truth.get(couple)
             longer = _longer(oriented, lengths)
             for view in known:
@@ -148,11 +207,28 @@ class _Tally:
             judgments=sum(tally.judgments for tally in self.judges.values()) + self.unused.total(),
             unused={reason: number for reason, number in self.unused.items() if number},
             invalid_lines=self.invalid_lines,
+            together=self.together.report(seed),
+            models=self.models.report(),
         )
 
 
-def _of(index: JudgmentIndex, id: str, *, gold: bool = False) -> list[Judgment]:
-    return [placed.judgment for placed in index.of(id, "gold" if gold else "judgments")]
+def _by_criterion(found: Sequence[Placed]) -> dict[str | None, list[Judgment]]:
+    """Judgments by the key "criterion" of their records; None for those without."""
+    by_criterion: dict[str | None, list[Judgment]] = {}
+    for placed in found:
+        criterion = None
+        if b'"criterion"' in placed.raw:
+            said = orjson.loads(placed.raw.removeprefix(BOM)).get("criterion")
+            criterion = said if isinstance(said, str) else None
+        by_criterion.setdefault(criterion, []).append(placed.judgment)
+    return by_criterion
+
+
+def _source_of(response_set: ResponseSet) -> str | None:
+    """Where the prompt is from, by its metadata."""
+    return next(
+        (said for key in SOURCE_KEYS if isinstance(said := response_set.prompt.metadata.get(key), str) and said), None
+    )
 
 
 def _response_sets(files: Sequence[Source], tally: _Tally) -> Iterator[ResponseSet]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+from prefdata.pairing.concordance import ModelReport, Together
 from prefdata.pairing.votes import Couple, View, Vote
 from prefdata.stats import Estimate, Rate, mean_of, rate
 
@@ -77,6 +79,15 @@ class Between:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The judgments of one source (of the prompts' metadata) or of one criterion."""
+
+    by: Literal["source", "criterion"]
+    name: str
+    agreement: Agreement
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """Agreement, consistency and bias of judges and people."""
 
@@ -90,6 +101,11 @@ class Agreement:
     unused: Mapping[str, int]
     """Judgments that bear on nothing, by reason."""
     invalid_lines: int
+    together: Together
+    models: tuple[ModelReport, ...] = ()
+    """The models that wrote the responses, the strongest first; none without responses that name them."""
+    groups: tuple[Group, ...] = ()
+    """The same for each source and each criterion, where there are several."""
 
     @property
     def ok(self) -> bool:

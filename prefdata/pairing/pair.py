@@ -7,15 +7,17 @@ pair, or it stands in the dropped file with its reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from prefdata.errors import UsageError
 from prefdata.pairing.index import JudgmentIndex, Placed
 from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, dropped_record, pairs_of
-from prefdata.pairing.votes import distinct
+from prefdata.pairing.ranking import Ranking
+from prefdata.pairing.votes import EQUAL, distinct
+from prefdata.pairing.weights import AUTO, AgreementWeights, checked_weights, read_weights
 from prefdata.records.codec import pair_from, pair_record, response_set_from
 from prefdata.records.publishing import beside
 from prefdata.records.rows import Row, invalid_record, nothing_to_do, read_rows
@@ -63,6 +65,8 @@ class PairResult:
     dropped_output: Path | None = None
     pairs: tuple[PreferencePair, ...] = ()
     dropped: tuple[dict[str, Any], ...] = ()
+    weights: Mapping[str, float] = field(default_factory=lambda: EQUAL)
+    """How much each judge's vote counted, by ``kind:name``; empty where all counted the same."""
 
     @property
     def ok(self) -> bool:
@@ -79,17 +83,23 @@ def pair(
     dropped: str | Path | None = None,
     strategy: Strategy = "best-worst",
     min_margin: float = 0.0,
+    ranking: Ranking = "majority",
+    weights: Mapping[str, float] | str | Path | None = None,
     seed: int = 0,
     overwrite: bool = False,
     limit: int | None = None,
 ) -> PairResult:
     """Write the pairs of ``responses`` to ``output``, and what gave none to ``dropped`` (default: beside ``output``).
 
+    ``ranking`` says how responses are ranked. ``weights`` are of the judges' votes, by ``kind:name``: a mapping, a YAML
+    or JSON file, or "auto" from how often a judge agrees with the majority of the others.
+
     Without ``output`` both are returned. ``limit`` takes only the first lines of ``responses``. Given the judgments
     and settings of ``prefdata judge``, the pairs are those that it wrote. Raises UsageError, InputError and
     OutputExistsError.
     """
-    settings = PairingSettings(strategy, min_margin, seed)
+    given_weights = _given(weights)
+    settings = PairingSettings(strategy, min_margin, seed, ranking, EQUAL if given_weights is None else given_weights)
     given = path_names(responses)
     inputs = sources([*given, *path_names(judgments)])
     taken = len(sources(given))
@@ -107,6 +117,8 @@ def pair(
         for row in index.load(judgment_files):
             counts.invalid_lines += 1
             into.write(DROPPED, invalid_record(row))
+        if given_weights is None:
+            settings = replace(settings, weights=_from_agreement(index))
         for response_set in _response_sets(response_files, index, counts, into, limit):
             own = _usable(response_set, index.of(response_set.id), counts, into)
             made, gone = pairs_of(response_set, own, settings)
@@ -122,7 +134,24 @@ def pair(
         companions.get(DROPPED),
         tuple(map(pair_from, into.held.get(MAIN, ()))),
         tuple(into.held.get(DROPPED, ())),
+        settings.weights,
     )
+
+
+def _given(weights: Mapping[str, float] | str | Path | None) -> Mapping[str, float] | None:
+    """The weights that the user gave; None where they come from agreement."""
+    if weights is None:
+        return EQUAL
+    if isinstance(weights, Mapping):
+        return checked_weights(weights, "weights")
+    return None if str(weights) == AUTO else read_weights(Path(weights))
+
+
+def _from_agreement(index: JudgmentIndex) -> Mapping[str, float]:
+    found = AgreementWeights()
+    for id in index.response_set_ids():
+        found.add([placed.judgment for placed in index.of(id)])
+    return found.weights()
 
 
 def _response_sets(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import xxhash
 
 from prefdata.errors import UsageError
-from prefdata.pairing.ranking import tiers, win_rates
-from prefdata.pairing.votes import TELLING, Comparison, Couple, comparisons
+from prefdata.pairing.ranking import RANKINGS, Ranking, ranked, win_rates
+from prefdata.pairing.votes import EQUAL, TELLING, Comparison, Couple, comparisons
 from prefdata.records.codec import conversation, pair_id, pair_record
 from prefdata.types import Content, Judgment, PreferencePair, ResponseSet
 
@@ -33,8 +33,15 @@ class PairingSettings:
     min_margin: float = 0.0
     """A pair whose margin is smaller is not made."""
     seed: int = 0
+    ranking: Ranking = "majority"
+    """majority: Copeland's score over majorities of the judges. bradley-terry: strengths under Davidson's model, ties
+    included. ranked-pairs: Tideman's."""
+    weights: Mapping[str, float] = field(default_factory=lambda: EQUAL)
+    """How much a judge's vote counts, by ``kind:name``; 1 for those not named."""
 
     def __post_init__(self) -> None:
+        if self.ranking not in RANKINGS:
+            raise UsageError(f"there is no ranking {self.ranking!r}", f"choose one of {', '.join(RANKINGS)}")
         if self.strategy not in STRATEGIES:
             raise UsageError(f"there is no strategy {self.strategy!r}", f"choose one of {', '.join(STRATEGIES)}")
         if not math.isfinite(self.min_margin):
@@ -89,12 +96,12 @@ def pairs_of(
     if not judgments:
         return dropped("call-failed", _joined(failures)) if failures else dropped("no-judgment")
 
-    compared = comparisons(judgments, aliases, call_failed=bool(failures))
+    compared = comparisons(judgments, aliases, call_failed=bool(failures), weights=settings.weights)
     # A response that nobody compared has no rank: between two tiers it would only hide that they are neighbours.
     seen = {id for couple in compared for id in couple}
-    ranked = tiers([id for id in distinct if id in seen], compared)
-    choices = list(_choices(ranked, settings.strategy))
-    margins = _margins(choices, distinct, compared)
+    ranking = ranked(settings.ranking, [id for id in distinct if id in seen], compared)
+    choices = list(_choices(ranking.tiers, settings.strategy))
+    margins = _margins(choices, ranking.strengths or win_rates(distinct, compared), compared)
     if not margins:
         couples = [_couple(choice) for choice in choices] or _couples(distinct)
         reason, detail = _most_telling([compared.get(couple) for couple in couples])
@@ -103,7 +110,7 @@ def pairs_of(
     if not wide:
         return dropped("margin-below-minimum", f"{max(margins.values()):g} is less than {settings.min_margin:g}")
     return [
-        _pair(response_set, contents, choice, wide[choice], compared[_couple(choice)].judgment_ids)
+        _pair(response_set, contents, choice, wide[choice], compared[_couple(choice)], _how(choice, settings, compared))
         for choice in _selected(wide, settings, response_set.id)
     ], []
 
@@ -129,25 +136,27 @@ def _aliases(contents: Mapping[str, Content]) -> dict[str, str]:
     return {id: min(ids) for _, ids in groups for id in ids}
 
 
-def _choices(ranked: Sequence[Sequence[str]], strategy: Strategy) -> Iterable[Choice]:
+def _choices(tiers: Sequence[Sequence[str]], strategy: Strategy) -> Iterable[Choice]:
     """Which (chosen, rejected) the strategy may take from the tiers."""
-    for upper, better in enumerate(ranked):
-        for lower in range(upper + 1, len(ranked)):
+    for upper, better in enumerate(tiers):
+        for lower in range(upper + 1, len(tiers)):
             wanted = {
-                "best-worst": upper == 0 and lower == len(ranked) - 1,
+                "best-worst": upper == 0 and lower == len(tiers) - 1,
                 "best-random": upper == 0,
                 "adjacent": lower == upper + 1,
                 "all": True,
             }[strategy]
             if wanted:
-                yield from ((chosen, rejected) for chosen in better for rejected in ranked[lower])
+                yield from ((chosen, rejected) for chosen in better for rejected in tiers[lower])
 
 
 def _margins(
-    choices: Sequence[Choice], ids: Sequence[str], compared: Mapping[Couple, Comparison]
+    choices: Sequence[Choice], rates: Mapping[str, float], compared: Mapping[Couple, Comparison]
 ) -> dict[Choice, float]:
-    """The margin of each choice that its direct comparison confirms: difference of scores, else of win rates."""
-    rates = win_rates(ids, compared)
+    """The margin of each choice that its direct comparison confirms: difference of scores, else of ``rates``.
+
+    These are win rates, or log strengths with Bradley-Terry.
+    """
     margins: dict[Choice, float] = {}
     for chosen, rejected in choices:
         comparison = compared.get(_couple((chosen, rejected)))
@@ -192,7 +201,8 @@ def _pair(
     contents: Mapping[str, Content],
     choice: Choice,
     margin: float,
-    judgment_ids: tuple[str, ...],
+    comparison: Comparison,
+    how: Mapping[str, Any],
 ) -> PreferencePair:
     prompt = response_set.prompt
     by_id = {response.id: response for response in response_set.responses}
@@ -203,6 +213,8 @@ def _pair(
             metadata[f"{side}_model"] = by_id[id].model
     if prompt.metadata:
         metadata["prompt_metadata"] = dict(prompt.metadata)
+    if how:
+        metadata["pairing"] = dict(how)
     chosen, rejected = contents[choice[0]], contents[choice[1]]
     pair = PreferencePair(
         id="",
@@ -211,10 +223,21 @@ def _pair(
         rejected=rejected,
         tools=prompt.tools,
         margin=margin,
-        judgment_ids=judgment_ids,
+        judgment_ids=comparison.judgment_ids,
         metadata=metadata,
     )
     return dataclasses.replace(pair, id=pair_id(pair_record(pair)))
+
+
+def _how(choice: Choice, settings: PairingSettings, compared: Mapping[Couple, Comparison]) -> dict[str, Any]:
+    """How the pair came about, where that is not the plain majority: the ranking, and the votes by weight."""
+    if settings.ranking == "majority" and not settings.weights:
+        return {}
+    comparison = compared[_couple(choice)]
+    first, second, neither = comparison.votes
+    chosen, rejected = (first, second) if comparison.ids[0] == choice[0] else (second, first)
+    votes = {"chosen": chosen, "rejected": rejected, "neither": neither}
+    return {"ranking": settings.ranking, "weighted": bool(settings.weights), "votes": votes}
 
 
 def _couple(choice: Choice) -> Couple:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from types import MappingProxyType
 from typing import Literal
 
 from prefdata.types import Judge, Judgment
@@ -25,6 +26,10 @@ TELLING = ("call-failed", "unreadable-verdict", "inconsistent-orders", "both-bad
 """Reasons without a winner, the one that a person would want to know of first at the front."""
 
 
+EQUAL: Mapping[str, float] = MappingProxyType({})
+"""Every judge's vote counts 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What all judges together say of two responses."""
@@ -34,8 +39,8 @@ class Comparison:
     reason: str | None
     """Why there is no winner; one of ``TELLING``."""
     detail: str | None
-    votes: tuple[int, int, int]
-    """Judges for ``ids[0]``, for ``ids[1]``, and for neither."""
+    votes: tuple[float, float, float]
+    """Judges for ``ids[0]``, for ``ids[1]``, and for neither, each by its weight (1 unless weights are given)."""
     score_difference: float | None
     """Score of ``ids[0]`` less that of ``ids[1]``: the mean over judges of each judge's mean; None without scores."""
     judgment_ids: tuple[str, ...]
@@ -142,25 +147,50 @@ def views(couple: Couple, seen: Sequence[Sighting], *, call_failed: bool = False
 
 
 def comparisons(
-    judgments: Sequence[Judgment], aliases: Mapping[str, str], *, call_failed: bool = False
+    judgments: Sequence[Judgment],
+    aliases: Mapping[str, str],
+    *,
+    call_failed: bool = False,
+    weights: Mapping[str, float] = EQUAL,
 ) -> dict[Couple, Comparison]:
     """Every couple of responses that some judgment saw, with the outcome of all judges together."""
     return {
-        couple: _compare(couple, seen, views(couple, seen, call_failed=call_failed))
+        couple: _compare(couple, seen, views(couple, seen, call_failed=call_failed), weights)
         for couple, seen in sightings(judgments, aliases).items()
     }
 
 
-def _compare(couple: Couple, seen: Sequence[Sighting], judges: Sequence[View]) -> Comparison:
-    """The majority of the judges' votes, ties being votes."""
-    counted = [view.vote for view in judges if view.vote.counts]
-    tally = Counter(vote.winner for vote in counted)
-    winner = next((id for id in couple if 2 * tally[id] > len(counted)), None)
+def judge_name(judge: Judge) -> str:
+    """``kind:name``, by which weights name a judge."""
+    return f"{judge.kind}:{judge.name}"
+
+
+def weight_of(judge: Judge, weights: Mapping[str, float]) -> float:
+    """The weight of a judge's vote; 1 where none is given."""
+    return weights.get(judge_name(judge), 1)
+
+
+def _compare(
+    couple: Couple, seen: Sequence[Sighting], judges: Sequence[View], weights: Mapping[str, float]
+) -> Comparison:
+    """The majority of the judges' votes by weight, ties being votes."""
+    counted = [
+        (weight, view.vote) for view in judges if view.vote.counts and (weight := weight_of(view.judge, weights))
+    ]
+    by_winner: dict[str | None, list[float]] = defaultdict(list)
+    for weight, vote in counted:
+        by_winner[vote.winner].append(weight)
+    # fsum makes the sums independent of the order of judgments.
+    tally = {winner: math.fsum(by_winner[winner]) if weights else len(by_winner[winner]) for winner in (*couple, None)}
+    total = math.fsum(tally.values())
+    winner = next((id for id in couple if 2 * tally[id] > total), None)
     reason = detail = None
     if winner is None:
-        reasons = {vote.reason for vote in counted or [view.vote for view in judges]}
+        reasons = {vote.reason for _, vote in counted} or {view.vote.reason for view in judges}
         if all(tally[id] for id in couple):
-            reason, detail = "tie", f"the judges disagree ({tally[couple[0]]} to {tally[couple[1]]})"
+            reason, detail = "tie", f"the judges disagree ({tally[couple[0]]:g} to {tally[couple[1]]:g})"
+        elif reasons <= {None}:
+            reason, detail = "no-judgment", "every judge has weight 0"
         else:
             reason = next(name for name in TELLING if name in reasons)
             if any(tally[id] for id in couple):

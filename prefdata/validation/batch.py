@@ -1,21 +1,24 @@
 """Rows of one form as columns, so that a rule can pass over a clean batch in a few calls into C.
 
-Everything here only narrows down: a rule's ``check`` decides. A test holds screens to that on generated rows.
+What a batch says about its rows only narrows down: a rule's ``check`` decides. A test holds screens to that on
+generated rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import chain, compress
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate, chain, compress, pairwise
 from operator import eq, itemgetter
 from typing import Any
 
-from prefdata.records.arrow import Form
-from prefdata.validation.row import FIELDS, Messages, Row, as_chat, canonical_message, repeats
+import numpy as np
 
-CONTENT = itemgetter("content")
-ROLE = itemgetter("role")
-PROMPT, CHOSEN, REJECTED = itemgetter("prompt"), itemgetter("chosen"), itemgetter("rejected")
+from prefdata.records.arrow import FlatMessages, Form
+from prefdata.validation.row import FIELDS, Row, as_chat, canonical_message, repeats
+
+CONTENT, ROLE = itemgetter("content"), itemgetter("role")
+SIDES = ("prompt", "chosen", "rejected")
 INITIAL = {"system": "s", "developer": "d", "user": "u", "assistant": "a", "tool": "t"}
 KNOWN = frozenset(FIELDS)
 
@@ -27,9 +30,9 @@ class Batch:
 
     def __init__(self, documents: list[dict[str, Any]]) -> None:
         self.documents = documents
-        self.prompts: list[Any] = list(map(PROMPT, documents))
-        self.chosens: list[Any] = list(map(CHOSEN, documents))
-        self.rejecteds: list[Any] = list(map(REJECTED, documents))
+        self.prompts, self.chosens, self.rejecteds = self.sides = tuple(
+            list(map(itemgetter(side), documents)) for side in SIDES
+        )
         self.trimmed: dict[int, int] = {}
         """Index of each row whose completions repeated the prompt, with the messages taken off."""
 
@@ -38,18 +41,21 @@ class Batch:
 
     def row(self, index: int) -> Row:
         """One row of the batch, for a rule's check."""
-        return Row(
-            self.documents[index],
-            self.form,
-            self.prompts[index],
-            self.chosens[index],
-            self.rejecteds[index],
-            self.trimmed.get(index, 0),
-        )
+        prompt, chosen, rejected = (side[index] for side in self.sides)
+        return Row(self.documents[index], self.form, prompt, chosen, rejected, self.trimmed.get(index, 0))
 
     def all(self) -> range:
         """The indices of all rows: what a rule without a screen looks at."""
         return range(len(self.documents))
+
+    def where(self, flags: Iterable[Any]) -> list[int]:
+        """Indices of the true ones among ``flags``."""
+        return list(compress(range(len(self.documents)), flags))
+
+    @cached_property
+    def bare(self) -> bool:
+        """Whether every row has its three sides and nothing else."""
+        return sum(map(len, self.documents)) == 3 * len(self.documents)
 
     def identical(self) -> list[int]:
         """Rows whose two sides are equal."""
@@ -57,14 +63,15 @@ class Batch:
 
     def unknown_fields(self) -> list[int]:
         """Rows with a key that a pair does not have."""
-        documents = self.documents
-        if sum(map(len, documents)) == 3 * len(documents):
-            return []
-        return [index for index, document in enumerate(documents) if not document.keys() <= KNOWN]
+        return [] if self.bare else self.where(not document.keys() <= KNOWN for document in self.documents)
 
-    def where(self, flags: Any) -> list[int]:
-        """Indices of the true ones among ``flags``."""
-        return list(compress(range(len(self.documents)), flags))
+    def message_keys(self) -> int | None:
+        """Keys of all messages as they were given, together; ``None`` where one has not just a role and a text."""
+        raise NotImplementedError
+
+    def columns(self, kept: Sequence[bool] | None) -> dict[str, Any]:
+        """The three sides of the ``kept`` rows (of all with ``None``), as a shard takes them."""
+        raise NotImplementedError
 
 
 class TextBatch(Batch):
@@ -72,109 +79,124 @@ class TextBatch(Batch):
 
     form: Form = "text"
 
+    @cached_property
     def blank(self) -> list[int]:
         """Rows with a side that holds no text."""
         found: set[int] = set()
-        for side in (self.prompts, self.chosens, self.rejecteds):
+        for side in self.sides:
             if not all(map(str.strip, side)):
                 found.update(index for index, text in enumerate(side) if not text.strip())
         return sorted(found)
 
+    def message_keys(self) -> int | None:
+        return 0
+
+    def columns(self, kept: Sequence[bool] | None) -> dict[str, Any]:
+        return {
+            name: side if kept is None else list(compress(side, kept))
+            for name, side in zip(SIDES, self.sides, strict=True)
+        }
+
 
 class ChatBatch(Batch):
-    """Pairs of conversations, with the messages of each side flat as well."""
+    """Pairs of conversations, with the messages of each side laid end to end as well."""
 
     form: Form = "chat"
 
     def __init__(self, documents: list[dict[str, Any]], *, convert: bool = False) -> None:
         super().__init__(documents)
-        if convert:
-            for index, prompt in enumerate(self.prompts):
-                if isinstance(prompt, str):
-                    self.prompts[index], self.chosens[index], self.rejecteds[index] = as_chat(
-                        prompt, self.chosens[index], self.rejecteds[index]
-                    )
-        self.given = _sides(self.prompts, self.chosens, self.rejecteds)
-        """Messages as they were given, before keys that are not stored are left out."""
-        self.plain = _canonicalise(self.prompts, self.chosens, self.rejecteds)
-        """Whether every message holds a role and a text, and nothing else."""
+        made = 3 * self._convert() if convert else 0
+        self._given = tuple(map(list, self.sides))
+        self.flat = tuple(_flat(side) for side in self.sides)
+        """For each side its messages, laid end to end; ``whole`` tells whether any holds more than role and text."""
+        self.plain = all(flat.whole is None for flat in self.flat)
+        self._given_messages = sum(len(flat.roles) for flat in self.flat) - made
         self.overlapping: list[int] = []
         """Rows of which a completion starts with the prompt's first message."""
         self._trim()
-        self.messages: Messages = list(
-            chain.from_iterable(map(chain.from_iterable, zip(self.prompts, self.chosens, self.rejecteds, strict=True)))
-        )
-        self.roles = "".join(map(INITIAL.__getitem__, map(ROLE, self.messages)))
-        """One letter for each message, row by row: prompt, chosen, rejected."""
-        self._bounds: list[int] | None = None
+
+    def _convert(self) -> int:
+        """Turn strings into messages; gives the number of rows that held strings."""
+        texts = [index for index, prompt in enumerate(self.prompts) if isinstance(prompt, str)]
+        for index in texts:
+            for side, messages in zip(self.sides, as_chat(*(side[index] for side in self.sides)), strict=True):
+                side[index] = messages
+        return len(texts)
 
     def _trim(self) -> None:
-        for index, prompt in enumerate(self.prompts):
+        """Take the prompt off completions that both repeat it."""
+        for index, (prompt, chosen, rejected) in enumerate(zip(*self.sides, strict=True)):
             if not prompt:
                 continue
-            chosen, rejected, first = self.chosens[index], self.rejecteds[index], prompt[0]
+            first = prompt[0]
             if (chosen and chosen[0] == first) or (rejected and rejected[0] == first):
                 self.overlapping.append(index)
                 if repeats(prompt, chosen) and repeats(prompt, rejected):
                     self.trimmed[index] = cut = len(prompt)
                     self.chosens[index], self.rejecteds[index] = chosen[cut:], rejected[cut:]
+        if self.trimmed:
+            self.flat = (self.flat[0], _flat(self.chosens), _flat(self.rejecteds))
 
+    @cached_property
     def signatures(self) -> list[str]:
         """The roles of each row by their first letters: ``"su/a/a"``."""
-        signatures, at, roles = [], 0, self.roles
-        for prompt, chosen, rejected in zip(self.prompts, self.chosens, self.rejecteds, strict=True):
-            first = at + len(prompt)
-            second = first + len(chosen)
-            end = second + len(rejected)
-            signatures.append(f"{roles[at:first]}/{roles[first:second]}/{roles[second:end]}")
-            at = end
-        return signatures
+        sides = []
+        for flat in self.flat:
+            letters = "".join(map(INITIAL.__getitem__, flat.roles))
+            sides.append([letters[start:end] for start, end in pairwise(accumulate(flat.counts, initial=0))])
+        return list(map("/".join, zip(*sides, strict=True)))
 
+    @cached_property
     def blank(self) -> list[int]:
-        """Rows with a message or side that holds no text, or no message at all."""
+        """Rows with a message that holds no text, or a side that holds no message."""
         found: set[int] = set()
-        for side in (self.prompts, self.chosens, self.rejecteds):
-            if not all(side):
-                found.update(index for index, messages in enumerate(side) if not messages)
-        if self.plain and all(map(str.strip, map(CONTENT, self.messages))):
-            return sorted(found)
-        found.update(
-            index
-            for index, row in enumerate(zip(self.prompts, self.chosens, self.rejecteds, strict=True))
-            if not all((message.get("content") or "").strip() for side in row for message in side)
-        )
+        for flat in self.flat:
+            if not all(flat.counts):
+                found.update(index for index, count in enumerate(flat.counts) if not count)
+            texts = flat.contents if flat.whole is None else [content or "" for content in flat.contents]
+            if not all(map(str.strip, texts)):  # type: ignore[arg-type]
+                empty = [index for index, text in enumerate(texts) if not (text or "").strip()]
+                found.update(np.searchsorted(np.cumsum(flat.counts), empty, side="right").tolist())
         return sorted(found)
 
+    @cached_property
     def unplain(self) -> list[int]:
         """Rows with a message that holds more than a role and a text."""
         if self.plain:
             return []
-        return [
-            index
-            for index, row in enumerate(zip(*self.given, strict=True))
-            if any(len(message) != 2 or "content" not in message for side in row for message in side)
-        ]
+        return self.where(
+            any(len(message) != 2 or "content" not in message for side in row for message in side)
+            for row in zip(*self._given, strict=True)
+        )
+
+    def message_keys(self) -> int | None:
+        return 2 * self._given_messages if self.plain else None
+
+    def columns(self, kept: Sequence[bool] | None) -> dict[str, Any]:
+        return dict(zip(SIDES, (flat if kept is None else _kept(flat, kept) for flat in self.flat), strict=True))
 
 
-def _sides(*sides: list[Any]) -> tuple[list[Any], ...]:
-    return tuple(list(side) for side in sides)
+def _flat(conversations: list[list[Mapping[str, Any]]]) -> FlatMessages:
+    """Conversations laid end to end; where one holds a message that is not plain, all are put into canonical form."""
+    messages = list(chain.from_iterable(conversations))
+    counts = list(map(len, conversations))
+    if set(map(len, messages)) <= {2}:
+        try:
+            return FlatMessages(list(map(ROLE, messages)), list(map(CONTENT, messages)), counts)
+        except KeyError:  # a role and tool calls, without content
+            pass
+    conversations[:] = [
+        [m if len(m) == 2 and "content" in m else canonical_message(m) for m in conversation]
+        for conversation in conversations
+    ]
+    return FlatMessages.of(conversations, plain=False)
 
 
-def _canonicalise(*sides: list[Sequence[Mapping[str, Any]]]) -> bool:
-    """Put every message of ``sides`` into canonical form, in place; true where all of them were plain already."""
-    plain = True
-    for side in sides:
-        lengths = set(map(len, chain.from_iterable(side)))
-        if lengths <= {2}:
-            try:
-                for _ in map(CONTENT, chain.from_iterable(side)):
-                    pass
-            except KeyError:  # a role and tool calls, without content
-                pass
-            else:
-                continue
-        plain = False
-        side[:] = [
-            [m if len(m) == 2 and "content" in m else canonical_message(m) for m in messages] for messages in side
-        ]
-    return plain
+def _kept(flat: FlatMessages, kept: Sequence[bool]) -> FlatMessages:
+    of_message = np.repeat(np.asarray(kept, np.bool_), flat.counts).tolist()
+    return FlatMessages(
+        list(compress(flat.roles, of_message)),
+        list(compress(flat.contents, of_message)),
+        list(compress(flat.counts, kept)),
+        None if flat.whole is None else list(compress(flat.whole, of_message)),
+    )

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -27,7 +25,10 @@ from prefdata.validation.row import row_of
 FINDINGS_PER_ROW = 50
 """A row with more is broken enough: the rest is neither recorded nor counted."""
 _KEY = re.compile(rb'(?<!\\)"[ \t\r]*:')
-_SPACE = np.frombuffer(b" \t\r", dtype=np.uint8)
+_IS_SPACE = np.zeros(256, np.bool_)
+_IS_SPACE[list(b" \t\r")] = True
+BLOCK_BYTES = 1 << 16
+COMPLETE = frozenset({"prompt", "chosen", "rejected"})
 _TWO_TO_63 = 2.0**63
 
 
@@ -66,23 +67,25 @@ class Checker:
     def check(self, batch: LineBatch) -> Checked:
         """Every finding in ``batch``, and the rows of it that hold to the schema."""
         checked = Checked()
-        documents = self._parse(batch, checked)
-        self._hold_to_schema(batch, documents, checked)
-        pairs, checked.lines = self._of_one_form(documents, checked)
+        parsed = self._parse(batch, checked)
+        pairs = self._hold_to_schema(batch, parsed, checked)
+        pairs = self._of_one_form(pairs, checked)
         if pairs:
-            rows = TextBatch(pairs) if self.form == "text" else ChatBatch(pairs, convert=self.chat)
+            checked.lines, documents = list(pairs), list(pairs.values())
+            rows = TextBatch(documents) if self.form == "text" else ChatBatch(documents, convert=self.chat)
             checked.rows = rows
             for rule in self._row_rules:
                 for index in rows.all() if rule.screen is None else rule.screen(rows):
                     self._note(checked, checked.lines[index], rule, rule.check(rows.row(index)))
+        for index in self._doubtful(batch, parsed, checked):
+            raw = batch.raws[index].removeprefix(BOM)
+            self._note_line(checked, index, RawLine(raw, parsed[index], length=len(raw)))
         return checked
 
     def form_of(self, batch: LineBatch) -> Form | None:
         """The form of the first row in ``batch`` that no rule refuses; ``None`` where there is none."""
         checked = Checked()
-        documents = self._parse(batch, checked)
-        self._hold_to_schema(batch, documents, checked)
-        for line, document in documents.items():
+        for line, document in self._hold_to_schema(batch, self._parse(batch, checked), checked).items():
             if line in checked.refused:
                 continue
             row = row_of(document)
@@ -108,9 +111,6 @@ class Checker:
                     parsed[index] = document
         else:
             parsed = dict(enumerate(documents))
-        for index in _doubtful(batch.raws, parsed):
-            raw = batch.raws[index].removeprefix(BOM)
-            self._note_line(checked, index, RawLine(raw, parsed[index], length=len(raw)))
         return parsed
 
     def _parse_line(self, batch: LineBatch, index: int, checked: Checked) -> dict[str, Any] | None:
@@ -145,25 +145,24 @@ class Checker:
             if not rule.fallback or index not in checked.refused:
                 self._note(checked, index, rule, rule.check(line))
 
-    def _hold_to_schema(self, batch: LineBatch, documents: dict[int, dict[str, Any]], checked: Checked) -> None:
-        """Take out of ``documents`` what breaks the schema, and put in what quarantine records hold."""
-        valid = self._is_valid
-        for index, holds in zip(list(documents), list(map(valid, documents.values())), strict=True):
-            if holds:
-                continue
-            document: dict[str, Any] | None = documents.pop(index)
-            assert document is not None
-            if is_record(document):
-                document = self._take_in(batch, index, document, checked)
-                if document is None:
-                    continue
-                if valid(document):
-                    documents[index] = document
-                    continue
-            self._note_violations(checked, index, document)
-        if checked.origins:
-            for index in sorted(documents):
-                documents[index] = documents.pop(index)
+    def _hold_to_schema(
+        self, batch: LineBatch, parsed: dict[int, dict[str, Any]], checked: Checked
+    ) -> dict[int, dict[str, Any]]:
+        """The rows that hold to the schema, by line; those inside quarantine records among them."""
+        holds = list(map(self._is_valid, parsed.values()))
+        if all(holds):
+            return parsed
+        pairs: dict[int, dict[str, Any]] = {}
+        for (index, given), valid in zip(parsed.items(), holds, strict=True):
+            document: dict[str, Any] | None = given
+            if not valid and is_record(given):
+                document = self._take_in(batch, index, given, checked)
+                valid = document is not None and self._is_valid(document)
+            if document is not None and valid:
+                pairs[index] = document
+            elif document is not None:
+                self._note_violations(checked, index, document)
+        return pairs
 
     def _take_in(self, batch: LineBatch, index: int, record: dict[str, Any], checked: Checked) -> dict[str, Any] | None:
         """The row inside a quarantine record, read as the line that it was."""
@@ -173,7 +172,7 @@ class Checker:
         if type(length) is int and length > len(raw):
             return self._read(raw, index, checked, length=length)
         document = self._read(raw, index, checked)
-        if document is not None and _doubtful([raw], {0: document}):
+        if document is not None and _is_doubtful(raw, document):
             self._note_line(checked, index, RawLine(raw.removeprefix(BOM), document, length=len(raw)))
         return document
 
@@ -185,18 +184,34 @@ class Checker:
                 break
         assert index in checked.refused, "a row that breaks the schema was not refused"
 
-    def _of_one_form(
-        self, documents: dict[int, dict[str, Any]], checked: Checked
-    ) -> tuple[list[dict[str, Any]], list[int]]:
-        """The rows of the dataset's form and their lines; the others are refused."""
+    def _of_one_form(self, pairs: dict[int, dict[str, Any]], checked: Checked) -> dict[int, dict[str, Any]]:
+        """The rows of the dataset's form, by line; the others are refused."""
         if self.chat:
-            return list(documents.values()), list(documents)
+            return pairs
         wanted = str if self.form == "text" else list
-        others = [index for index, document in documents.items() if type(document["prompt"]) is not wanted]
+        others = [index for index, document in pairs.items() if type(document["prompt"]) is not wanted]
         for index in others:
-            row = row_of(documents.pop(index))
-            self._note(checked, index, self._mixed_forms, self._mixed_forms.check(row))
-        return list(documents.values()), list(documents)
+            self._note(checked, index, self._mixed_forms, self._mixed_forms.check(row_of(pairs[index])))
+        return {index: pairs[index] for index in pairs if index not in set(others)} if others else pairs
+
+    def _doubtful(self, batch: LineBatch, parsed: dict[int, dict[str, Any]], checked: Checked) -> list[int]:
+        """Lines that may name a key twice, or hold a number that lost digits: few, and surely all of them.
+
+        Keys are counted in the bytes and in what was parsed: unless a key was lost, the numbers agree. Only where they
+        do not, or where something else is odd, does each line have to be looked at.
+        """
+        together = checked.lines if checked.rows is not None and not checked.origins else []
+        rows, expected = checked.rows, None
+        if rows is not None and together:
+            expected = _keys_of(rows)
+        odd = parsed.keys() - set(together) if len(together) < len(parsed) else set()
+        doubtful = [index for index in odd if _is_doubtful(batch.raws[index], parsed[index])]
+        if together:
+            whole = batch.data is not None and len(together) == len(batch.raws)
+            data = batch.data if whole else b"\n".join([batch.raws[index] for index in together])
+            if expected is None or data is None or count_keys(data) != expected:
+                doubtful += [index for index in together if _is_doubtful(batch.raws[index], parsed[index])]
+        return sorted(doubtful)
 
     def _note(self, checked: Checked, index: int, rule: Rule, hits: Iterable[Any]) -> None:
         for hit in hits:
@@ -208,47 +223,46 @@ class Checker:
                 checked.refused.add(index)
 
 
-def _doubtful(raws: Sequence[bytes], documents: dict[int, dict[str, Any]]) -> list[int]:
-    """Lines that may name a key twice, or hold a number that lost digits: few, and surely all of them.
+def count_keys(data: bytes | memoryview) -> int:
+    r"""Colons after a quotation mark that no backslash escapes: one for each key in JSON lines.
 
-    A key is a quotation mark without a backslash before it, and then a colon. Counted in the bytes and in what was
-    parsed, the numbers agree unless a key was lost; keys that end with a backslash are doubted too.
+    A string that starts with a colon counts too, so that the number may be too large, but never too small (except for
+    keys that end with a backslash, which are looked for elsewhere).
+
+    >>> count_keys(b'{"a": "\\":", "b" : 1}'), count_keys(b'{"a": ":"}')
+    (2, 2)
     """
-    if not documents:
-        return []
-    values = list(chain.from_iterable(map(dict.values, documents.values())))
-    lists = [value for value in values if type(value) is list]
-    messages = list(chain.from_iterable(lists))
-    plain = len(values) == 3 * len(documents) and set(map(type, values)) <= {str, list} and _plain(messages)
-    if plain and _keys_in(raws) == 3 * len(documents) + 2 * len(messages):
-        return []
-    doubtful: list[int] = []
-    for index, document in documents.items():
-        keys, doubt = _inner(document)
-        if doubt or len(_KEY.findall(raws[index])) != keys:
-            doubtful.append(index)
-    return doubtful
+    letters, count = np.frombuffer(data, dtype=np.uint8), 0
+    for start in range(0, len(letters), BLOCK_BYTES):
+        before = np.flatnonzero(letters[start : start + BLOCK_BYTES] == 0x3A)
+        before += start - 1
+        while (space := _IS_SPACE[letters[before]]).any():
+            before[space] -= 1
+        before = before[letters[before] == 0x22]
+        count += int(np.count_nonzero(letters[before - 1] != 0x5C))
+    return count
 
 
-def _plain(messages: list[Any]) -> bool:
-    """Whether every item is a message of a role and a text."""
-    if not messages:
-        return True
-    if set(map(type, messages)) != {dict} or set(map(len, messages)) != {2}:
-        return False
-    try:
-        return set(map(type, map(itemgetter("content"), messages))) == {str}
-    except KeyError:
-        return False
+def _keys_of(rows: Batch) -> int | None:
+    """Keys in all rows together; ``None`` where a key or number among them asks for a closer look."""
+    count = rows.message_keys()
+    if count is None:
+        return None
+    count += sum(map(len, rows.documents))
+    if not rows.bare:
+        for document in rows.documents:
+            for key, value in document.items():
+                if key not in COMPLETE:
+                    keys, doubt = (0, False) if type(value) is str else _inner(value)
+                    if doubt or key[-1:] == "\\":
+                        return None
+                    count += keys
+    return count
 
 
-def _keys_in(raws: Sequence[bytes]) -> int:
-    """How many keys stand in JSON lines: colons after a quotation mark that no backslash escapes."""
-    joined = np.frombuffer(b"\n\n" + b"\n\n".join(raws), dtype=np.uint8)
-    before = np.flatnonzero(joined == 0x3A) - 1
-    while (space := np.isin(joined[before], _SPACE)).any():
-        before[space] -= 1
-    return int(np.count_nonzero((joined[before] == 0x22) & (joined[before - 1] != 0x5C)))
+def _is_doubtful(raw: bytes, document: dict[str, Any]) -> bool:
+    keys, doubt = _inner(document)
+    return doubt or len(_KEY.findall(raw)) != keys
 
 
 def _inner(value: Any) -> tuple[int, bool]:

@@ -17,7 +17,7 @@ from prefdata.validation.inputs import Input
 from prefdata.validation.lines import BOM, line_at
 from prefdata.validation.quarantine import record_of, unwrapped
 from prefdata.validation.registry import Hit, Rule
-from prefdata.validation.work import Done, Segment, part_file, read, source_of
+from prefdata.validation.work import NO_SOURCE, Done, Segment, part_file, read, source_of
 
 OTHERS_NAMED = 3
 
@@ -132,8 +132,11 @@ def find_clashes(rows: Rows, rules: Sequence[Rule]) -> list[Clash]:
     return [clashes[ordinal] for ordinal in sorted(clashes)]
 
 
-def settle(clashes: Sequence[Clash], rows: Rows, tally: Tally) -> Iterator[Settled]:
-    """Read each clashing line again and count what was found in it, in the order of the input."""
+def settle(clashes: Sequence[Clash], rows: Rows, tally: Tally, *, named: bool = True) -> Iterator[Settled]:
+    """Read each clashing line again and count what was found in it, in the order of the input.
+
+    ``named`` says whether rows name their sources.
+    """
     for clash, raw in zip(clashes, rows.raws([clash.ordinal for clash in clashes]), strict=True):
         origin = rows.origin(clash.ordinal)
         if (before := rows.worst(clash.ordinal)) is not None:
@@ -142,7 +145,8 @@ def settle(clashes: Sequence[Clash], rows: Rows, tally: Tally) -> Iterator[Settl
         of = rows.origin(clash.duplicate_of) if clash.outcome == "dropped" and clash.duplicate_of is not None else None
         index, line, _ = rows.place(clash.ordinal)
         record = record_of(raw, origin, findings, duplicate_of=of)
-        yield Settled(index, line, clash.outcome, record, source_of(orjson.loads(raw.removeprefix(BOM))))
+        source = source_of(orjson.loads(raw.removeprefix(BOM))) if named else NO_SOURCE
+        yield Settled(index, line, clash.outcome, record, source)
 
 
 def masks(clashes: Sequence[Clash], rows: Rows, parts: Sequence[Done]) -> dict[str, npt.NDArray[np.bool_]]:

@@ -6,7 +6,7 @@ depend on which side is which, so that A > B and B > A get one key. A third numb
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ class Group:
         return len(set(self.orientations)) > 1
 
 
-def keys_of(prompts: Sequence[bytes], chosens: Sequence[bytes], rejecteds: Sequence[bytes]) -> Keys:
+def keys_of(prompts: Iterable[bytes], chosens: Iterable[bytes], rejecteds: Iterable[bytes]) -> Keys:
     """Keys of rows from the 16-byte digests of their three sides."""
     prompt, chosen, rejected = (
         np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(-1, 2) for digests in (prompts, chosens, rejecteds)

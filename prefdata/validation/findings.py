@@ -60,7 +60,8 @@ class Tally:
     examples: dict[str, list[Example]] = field(default_factory=dict)
 
     def add(self, raw: bytes, origin: Origin, found: Sequence[Found], outcome: Outcome) -> list[Finding]:
-        """Count the findings of one line, and give them as they are recorded."""
+        """Count the findings of one line, and give them as they are recorded, in the order of the rules."""
+        found = sorted(found, key=lambda item: item[0].order)
         findings = [finding_of(rule, hit, origin) for rule, hit in found]
         self.findings.update(finding.code for finding in findings)
         codes = {finding.code for finding in findings}

@@ -45,6 +45,13 @@ class Input:
         """Bytes of decompressed data, where they are known without reading them."""
         return Path(self.source.name).stat().st_size if self.source.seekable else None
 
+    def stamp(self) -> tuple[int, int] | None:
+        """Size and time of the last change, for local files."""
+        if "://" in self.source.name:
+            return None
+        status = Path(self.source.name).stat()
+        return status.st_size, status.st_mtime_ns
+
 
 def open_inputs(names: Sequence[str], folder: Path) -> list[Input]:
     """The inputs that ``names`` mean, each known to be readable and to look like JSONL.
@@ -97,36 +104,48 @@ def _segments(index: int, given: Input) -> Iterator[Segment]:
 
 
 class Digests:
-    """SHA-256 and size of every input as it lies on disk, computed beside the checks."""
+    """SHA-256 and size of every input as it lies on disk, computed in a thread beside the checks."""
 
     def __init__(self, inputs: Sequence[Input]) -> None:
         self._inputs = inputs
+        self._stamps = [given.stamp() for given in inputs]
         self._found: list[tuple[str, int]] = []
         self._error: Exception | None = None
+        self._stop = False
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Digests:
         self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop = True
+
+    def result(self) -> list[tuple[str, int]]:
+        """Hash and bytes of each input, once they are known; raises InputError where one was changed meanwhile."""
+        self._thread.join()
+        if self._error is not None:
+            raise InputError(f"an input cannot be read again: {self._error}", "check the disk")
+        for given, stamp in zip(self._inputs, self._stamps, strict=True):
+            if given.stamp() != stamp:
+                raise InputError(
+                    f"{given.name} was changed while it was read", "wait for what writes it, and try again"
+                )
+        return self._found
 
     def _run(self) -> None:
         try:
-            self._found = [_digest(given.source) for given in self._inputs]
-        except Exception as error:  # noqa: BLE001 - raised again by result()
+            self._found = [self._digest(given.source) for given in self._inputs]
+        except Exception as error:  # noqa: BLE001 - told by result()
             self._error = error
 
-    def result(self) -> list[tuple[str, int]]:
-        """Hash and bytes of each input; waits for them."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._found
-
-
-def _digest(source: Source) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with source.raw() as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-            size += len(chunk)
-    return digest.hexdigest(), size
+    def _digest(self, source: Source) -> tuple[str, int]:
+        digest, size = hashlib.sha256(), 0
+        with source.raw() as file:
+            while not self._stop and (chunk := file.read(1 << 20)):
+                digest.update(chunk)
+                size += len(chunk)
+        return digest.hexdigest(), size
 
 
 def _is_pipe(name: str) -> bool:

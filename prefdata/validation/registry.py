@@ -84,6 +84,11 @@ class Rule:
     fallback: bool = False
     """For line rules: asked only where no other line rule explains why a line cannot be read."""
 
+    @property
+    def order(self) -> tuple[int, str]:
+        """Where the rule stands among all rules: syntax first."""
+        return list(PREFIXES).index(self.code[:3]), self.code
+
 
 _RULES: dict[str, Rule] = {}
 
@@ -160,8 +165,7 @@ def all_rules() -> tuple[Rule, ...]:
     """Every rule, by code."""
     for family in FAMILIES:
         importlib.import_module(f"prefdata.validation.rules.{family}")
-    order = list(PREFIXES)
-    return tuple(sorted(_RULES.values(), key=lambda rule: (order.index(rule.code[:3]), rule.code)))
+    return tuple(sorted(_RULES.values(), key=lambda rule: rule.order))
 
 
 def rule_of(code: str) -> Rule:

@@ -15,6 +15,7 @@ from prefdata.validation.check import Checker
 from prefdata.validation.clashes import Clash, Rows, find_clashes
 from prefdata.validation.findings import Tally
 from prefdata.validation.inputs import Input, parts_of
+from prefdata.validation.memory import keep_freed_memory
 from prefdata.validation.registry import selected
 from prefdata.validation.work import Done, Lines, Part, Segment, Settings, read, run_part
 
@@ -141,7 +142,10 @@ def _in_processes(
 ) -> Iterator[Done]:
     """The parts in order, at most two of them waiting for each process."""
     waiting: deque[tuple[Part, Future[Done]]] = deque()
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    # Processes are forked from one that has imported what they need and has no threads, which fork would break.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["prefdata.validation.check", "prefdata.validation.work"])
+    with ProcessPoolExecutor(jobs, context, keep_freed_memory) as pool:
         try:
             for part in plan:
                 waiting.append((part, pool.submit(_run_silently, part, settings, folder, write)))

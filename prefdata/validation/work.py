@@ -6,11 +6,10 @@ order in the result counts. What a part leaves in ``folder`` is named by its num
 
 from __future__ import annotations
 
-import gc
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
@@ -25,11 +24,12 @@ from prefdata.validation.check import Checked, Checker
 from prefdata.validation.columns import columns_of
 from prefdata.validation.findings import SEVERITIES, Found, Origin, Tally
 from prefdata.validation.lines import LineBatch, batches
+from prefdata.validation.memory import uncollected
 from prefdata.validation.quarantine import record_of
 from prefdata.validation.registry import selected
 
-LINES_PER_BATCH = 128
-PART_BYTES = 64 << 20
+LINES_PER_BATCH = 512
+PART_BYTES = 32 << 20
 """Input bytes of one part, and so of one shard."""
 BUFFER_BYTES = 1 << 18
 SOURCES_COUNTED = 1000
@@ -138,18 +138,6 @@ def run_part(part: Part, settings: Settings, folder: Path, *, write: bool, progr
         return writer.done
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: parsed rows hold no cycles, and looking for some takes half the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def read(segment: Segment, size: int = LINES_PER_BATCH) -> Iterator[LineBatch]:
     """The lines of a segment in batches of at most ``size``; raises InputError where they cannot all be read."""
     with Source(segment.path).open() as file, damage_told(segment.name):
@@ -231,7 +219,10 @@ class _Writer:
         numbers, places = lines + batch.line, offsets[lines]
         where = np.column_stack((np.full(len(lines), segment.input, np.int64), numbers, places))
         self._where.write(where.tobytes())
-        self._count_sources(rows.documents if mask is None else list(compress(rows.documents, mask)))
+        if rows.bare:
+            self.done.sources[NO_SOURCE] += len(lines)
+        else:
+            self._count_sources(rows.documents if mask is None else list(compress(rows.documents, mask)))
         columns |= {"source_file": segment.name, "source_line": numbers, "source_byte": places}
         if checked.origins:
             self._put_back(columns, lines, checked.origins, segment)
@@ -256,9 +247,6 @@ class _Writer:
         columns |= {"source_file": files, "source_line": numbers, "source_byte": places}
 
     def _count_sources(self, documents: list[dict[str, Any]]) -> None:
-        if sum(map(len, documents)) == 3 * len(documents):
-            self.done.sources[NO_SOURCE] += len(documents)
-            return
         for document in documents:
             source = source_of(document)
             known = source in self.done.sources or len(self.done.sources) < SOURCES_COUNTED

@@ -103,9 +103,12 @@ def test_a_server_that_gives_one_choice_at_a_time_is_asked_as_often_as_it_takes(
     assert done.err.count("asking for samples one by one") == 1
     rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     for row in rows:
-        assert texts(row) == ["seed 4", "seed 5", "seed 6"]
-        assert [response["parameters"]["seed"] for response in row["responses"]] == [4, 5, 6]
+        seeds = [response["parameters"]["seed"] for response in row["responses"]]
+        assert texts(row) == [f"seed {seed}" for seed in seeds]
+        assert seeds == [seeds[0], seeds[0] + 1, seeds[0] + 2]
         assert "choices" not in row["responses"][0]["usage"]
+    firsts = {row["responses"][0]["parameters"]["seed"] for row in rows}
+    assert len(firsts) == len(rows), "one seed for all prompts would draw the same random numbers at each"
     assert 90 <= asked < 90 + 30, "what was learned of the server is remembered"
     prompts(tmp_path, *({"prompt": f"p{number}"} for number in reversed(range(30))))
     with Server(answer) as server:

@@ -250,3 +250,92 @@ def test_pku_labels_can_conflict(tmp_path: Path) -> None:
     assert one(tmp_path, row, from_="pku-safer").chosen == "BETTER"
     with pytest.raises(api.PrefdataError, match="could be pku-better"):
         convert(tmp_path, row)
+
+
+TURNS = [{"role": "user", "content": "Sum?"}]
+GOOD, BAD = ({"role": "assistant", "content": said} for said in ("BETTER", "WORSE"))
+LOOK_ALIKES: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "skywork": ("trl", [{"chosen": [*TURNS, GOOD], "rejected": [*TURNS, BAD], "source": "magpie"}]),
+    "argilla dpo-mix-7k": (
+        "trl",
+        [
+            {
+                "dataset": "argilla/distilabel-capybara-dpo-7k-binarized",
+                "chosen": [*TURNS, GOOD],
+                "rejected": [*TURNS, BAD],
+                "chosen_rating": 5.0,
+                "rejected_rating": 2.0,
+            }
+        ],
+    ),
+    "distilabel orca": (
+        "orca",
+        [
+            {
+                "system": "",
+                "input": "Sum?",
+                "chosen": "BETTER",
+                "rejected": "WORSE",
+                "status": "swapped",
+                "rating": [2, 9],
+            }
+        ],
+    ),
+    "whole conversations beside messages": (
+        "trl",
+        [{"messages": [*TURNS, GOOD], "chosen": [*TURNS, GOOD], "rejected": [*TURNS, BAD]}],
+    ),
+    "axolotl with lists": ("axolotl", [{"messages": TURNS, "chosen": [GOOD], "rejected": [BAD]}]),
+    "together with tools": (
+        "openai",
+        [
+            {
+                "input": {"messages": TURNS, "tools": [{"type": "function", "function": {"name": "f"}}]},
+                "preferred_output": [GOOD],
+                "non_preferred_output": [BAD],
+            }
+        ],
+    ),
+    "KTO with messages": (
+        "kto",
+        [
+            {"prompt": TURNS, "completion": [BAD], "label": False},
+            {"prompt": TURNS, "completion": [GOOD], "label": True},
+        ],
+    ),
+    "LLaMA-Factory KTO sharegpt": (
+        "llamafactory-kto",
+        [
+            {
+                "conversations": [{"from": "human", "value": "Sum?"}, {"from": "gpt", "value": said}],
+                "kto_tag": said == "BETTER",
+            }
+            for said in ("WORSE", "BETTER")
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES)
+def test_look_alikes_in_their_documented_shape(tmp_path: Path, name: str) -> None:
+    expected, rows = LOOK_ALIKES[name]
+    result = convert(tmp_path, *rows)
+    (pair,) = result.pairs
+    assert (result.format, last(pair.prompt), last(pair.chosen), last(pair.rejected)) == (
+        expected,
+        "Sum?",
+        "BETTER",
+        "WORSE",
+    )
+    if name == "skywork":
+        assert pair.source == "magpie"
+    if name == "together with tools":
+        assert pair.tools[0]["function"] == {"name": "f"}
+
+
+def test_every_format_stands_in_the_documentation() -> None:
+    from prefdata.conversion.registry import EXPORTS
+
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    missing = [name for name in (*FORMATS, *EXPORTS) if f"`{name}`" not in page]
+    assert missing == []

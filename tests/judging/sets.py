@@ -34,15 +34,32 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def shown(request: Request) -> tuple[str, str]:
     """The two responses that the built-in templates show."""
-    first, second = re.findall(r"<response [AB]>\n(.*?)\n</response [AB]>", last_words(request), re.DOTALL)
+    text = last_words(request)
+    first, second = (text.split(f"<response {name}>\n")[1].split(f"\n</response {name}>")[0] for name in names(request))
     return first, second
 
 
+def names(request: Request) -> list[str]:
+    """What the two responses are called, drawn for this call."""
+    text = last_words(request)
+    found = re.findall(r"^\s*<response ([A-Z][^>]*)>$", text, re.MULTILINE)
+    if nonce := re.match(r"<request (\w+)>", text):
+        found = [name for name in found if nonce[1] in name]
+    return found or ["A", "B"]
+
+
+def said(request: Request, side: str) -> str:
+    """The verdict A, B or C in the labels of this call."""
+    first, second = (name.split()[0] for name in names(request))
+    tie = "C-" + first.split("-")[1] if "-" in first else "C"
+    return f"[[{ {'A': first, 'B': second, 'C': tie}.get(side, side) }]]"
+
+
 def judging(prefer: Callable[[str, str], str]) -> Answer:
-    """A judge that answers [[A]], [[B]] or [[C]] as ``prefer`` says of the two texts shown."""
+    """A judge that answers [[A]], [[B]] or [[C]], labels as drawn, as ``prefer`` says of the two texts shown."""
 
     def answer(request: Request, count: int) -> Reply:
-        return completion(f"I think so. [[{prefer(*shown(request))}]]")
+        return completion(f"I think so. {said(request, prefer(*shown(request)))}")
 
     return answer
 

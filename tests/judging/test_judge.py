@@ -11,7 +11,7 @@ import prefdata
 from prefdata.errors import OutputExistsError, ServiceError, UsageError
 from prefdata.records.codec import response_set_from
 from tests.here import run_here
-from tests.judging.sets import SETS, judged, judging, longer, read, reasons, row, shown, timeless, write
+from tests.judging.sets import SETS, judged, judging, longer, read, reasons, row, said, shown, timeless, write
 from tests.servers import Reply, Request, Server, completion, failure, last_words
 
 
@@ -36,10 +36,12 @@ def test_judgments_are_unswapped_and_keep_the_order_shown_and_the_raw_text(tmp_p
     with Server(judging(longer)) as server:
         judged(tmp_path, server)
         texts = [shown(request) for request in server.requests]
+        answers = {shown(request)[0]: said(request, longer(*shown(request))) for request in server.requests}
     first, second = read(tmp_path / "p.judgments.jsonl")
     assert (first["order"], first["shown"], second["order"], second["shown"]) == (0, ["r0", "r1"], 1, ["r1", "r0"])
     assert first["ranking"] == second["ranking"] == [["r1"], ["r0"]]
-    assert (first["raw"], second["raw"]) == ("I think so. [[B]]", "I think so. [[A]]")
+    assert first["raw"] == f"I think so. {answers['short']}"
+    assert second["raw"] == f"I think so. {answers['a longer one']}"
     assert sorted(texts) == [("a longer one", "short"), ("short", "a longer one")]
     for judgment in (first, second):
         assert judgment["judge"]["kind"] == "llm"

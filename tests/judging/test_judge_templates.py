@@ -10,7 +10,7 @@ import pytest
 
 from prefdata.errors import UsageError
 from tests.here import run_here
-from tests.judging.sets import SETS, judged, judging, longer, read, reasons, row, shown, write
+from tests.judging.sets import SETS, judged, judging, longer, names, read, reasons, row, said, shown, write
 from tests.servers import Reply, Request, Server, completion, failure, last_words, token
 
 
@@ -40,8 +40,10 @@ def test_probabilities_come_from_logprobs_and_are_of_the_first_shown(tmp_path: P
     def answer(request: Request, count: int) -> Reply:
         first_better = longer(*shown(request)) == "A"
         p = 0.8 if first_better else 0.3
-        best = "A" if first_better else "B"
-        return completion(best, logprobs=[token(best, A=math.log(p), B=math.log(1 - p))], finish_reason="length")
+        one, two = (name.split()[0] for name in names(request))
+        best = one if first_better else two
+        odds = {one: math.log(p), two: math.log(1 - p)}
+        return completion(best, logprobs=[token(best, **odds)], finish_reason="length")
 
     write(tmp_path / "r.jsonl", SETS[:1])
     with Server(answer) as server:
@@ -56,7 +58,7 @@ def test_a_server_without_logprobs_is_read_as_text_or_refused(
 ) -> None:
     write(tmp_path / "r.jsonl", [row(f"s{number}", "a", "bb") for number in range(9)])
     command = ["judge", tmp_path / "r.jsonl", "-o", tmp_path / "p.jsonl", "--template", "pairwise-logprob"]
-    with Server(lambda request, count: completion(longer(*shown(request)))) as server:
+    with Server(lambda request, count: completion(said(request, longer(*shown(request))).strip("[]"))) as server:
         done = run_here(capfd, *command, "--judge", f"llm:m@{server.url}")
     assert done.code == 0
     assert done.err.count("gives no logprobs: verdicts are read from its text") == 1
@@ -77,7 +79,7 @@ def test_json_verdicts_are_read_whether_or_not_the_server_takes_a_format(tmp_pat
     def answer(request: Request, count: int) -> Reply:
         if "response_format" in request and not takes_format:
             return failure(400, "response_format is not available")
-        better = {"A": "A", "B": "B", "C": "tie"}[longer(*shown(request))]
+        better = said(request, longer(*shown(request))).strip("[]").replace("C-", "tie-")
         document = json.dumps({"reason": "x", "better": better})
         return completion(document if takes_format else f"Here you are:\n```json\n{document}\n```")
 
@@ -85,7 +87,8 @@ def test_json_verdicts_are_read_whether_or_not_the_server_takes_a_format(tmp_pat
     with Server(answer) as server:
         result = judged(tmp_path, server, template="pairwise-json")
     schema = server.requests[0]["response_format"]["json_schema"]["schema"]
-    assert schema["properties"]["better"] == {"enum": ["A", "B", "tie"]}
+    assert [each.partition("-")[0] for each in schema["properties"]["better"]["enum"]] == ["A", "B", "tie"]
+    assert set(names(server.requests[0])) < set(schema["properties"]["better"]["enum"])
     assert [pair["chosen"] for pair in read(tmp_path / "p.jsonl")] == ["a longer one"]
     assert reasons(tmp_path) == {"even": "tie"}
     assert result.ok

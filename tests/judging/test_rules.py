@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prefdata.errors import UsageError
+from prefdata.judging.judges import judgments
 from prefdata.judging.rules import RuleJudge
 from prefdata.records.codec import response_set_from
 from prefdata.types import Judgment, ResponseSet
@@ -21,7 +22,7 @@ def response_set(*texts: Any, **prompt: Any) -> ResponseSet:
 
 
 def judged(spec: str, found: ResponseSet) -> Judgment:
-    (judgment,) = RuleJudge(spec).judgments(found, None)  # type: ignore[arg-type]
+    (judgment,) = judgments(RuleJudge(spec), found, None)  # type: ignore[arg-type]
     return judgment
 
 

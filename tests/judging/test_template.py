@@ -29,10 +29,17 @@ def test_every_built_in_template_shows_all_that_a_judge_needs(name: str) -> None
     template = load_template(name)
     assert template.name == name
     assert template.document["description"]
-    system, user = template.messages(SHOWN)
+    names = None if template.mode == "pairwise" else {"0": "A", "1": "B"}
+    drawn = template.drawn_for(list(SHOWN.values()), labels=names)
+    block = drawn.item("A", "first") + drawn.item("B", "second") if template.mode == "listwise" else ""
+    more = {"response": "first second", "responses": block, "criterion": "C", "labels": "A", "metrics": "M"}
+    system, user = drawn.messages({**SHOWN, **more})
     assert (system["role"], user["role"]) == ("system", "user")
-    for text in ("P", "first", "second", template.labels["a"], template.labels["b"]):
+    for text in ("P", "first", "second", drawn.nonce):
         assert text in user["content"]
+    if template.mode == "pairwise":
+        assert drawn.labels["a"] in user["content"]
+        assert drawn.labels["b"] in user["content"]
     assert "{{" not in system["content"] + user["content"]
 
 
@@ -63,6 +70,14 @@ def test_text_in_single_braces_and_json_examples_are_left_alone() -> None:
         ({"verdict": {"kind": "dice"}}, ["/verdict/kind"]),
         ({"verdict": {"kind": "logprobs"}, "labels": {"a": "Output (a)", "b": "Output (b)"}}, ["first character"]),
         ({"parameters": {"n": 3}}, ["/parameters/n"]),
+        ({"draw": "suffix"}, ["/verdict/pattern", "{{label_a}}"]),
+        ({"draw": "suffix", "verdict": {"kind": "logprobs"}}, ["/draw", "letters"]),
+        ({"user": "{{nonce}} {{response_a}} {{response_b}}"}, ["{{nonce}} needs /draw"]),
+        ({"user": "{{criteria}} {{response_a}} {{response_b}}"}, ["/criteria"]),
+        ({"prepare": [{"name": "prompt", "user": "{{response_a}}"}]}, ["/prepare/0/user", "name of something else"]),
+        ({"prepare": [{"name": "x", "user": "y", "parameters": {"n": 1}}]}, ["/prepare/0/parameters/n"]),
+        ({"mode": "pointwise"}, ["/labels"]),
+        ({"mode": "listwise"}, ["item"]),
         ({"colour": "red"}, ["colour"]),
         ({"name": None, "labels": {"a": ""}}, ["/name", "/labels/a", "/labels/b"]),
     ],

@@ -53,3 +53,24 @@ def pandalm(data: Path, folder: Path) -> Path:
             for n in (1, 2, 3)
         ],
     )
+
+
+def alpaca_eval(data: Path, folder: Path) -> tuple[Path, Path]:
+    """Judgments with probabilities and responses of AlpacaEval: gemma-7b-it against GPT-4 Turbo, 200 instructions."""
+    rows = json.loads((data / "alpaca_eval_gpt4_turbo_gemma7b.json").read_text())
+    judge = Judge("llm", "weighted-alpaca-eval-gpt4-turbo")
+    judgments, responses = [], []
+    for number, row in enumerate(rows):
+        second = row["preference"] - 1
+        order = int(row["shown_first"] == "output_2")
+        shown = ("2", "1") if order else ("1", "2")
+        best = "2" if second > 0.5 else "1"
+        ranking = ((best,), ("1" if best == "2" else "2",)) if second != 0.5 else (("1", "2"),)
+        said = Judgment(
+            f"a{number}", str(number), shown, ranking, judge, order=order, probability=second if order else 1 - second
+        )
+        judgments.append(judgment_record(said))
+        outputs = [{"id": n, "response": row[f"output_{n}"], "model": row[f"generator_{n}"]} for n in "12"]
+        asked = {"prompt": row["instruction"], "metadata": {"source": row["dataset"]}}
+        responses.append({"id": str(number), "prompt": asked, "responses": outputs})
+    return write(folder / "alpaca.jsonl", judgments), write(folder / "alpaca-responses.jsonl", responses)

@@ -19,7 +19,7 @@ from prefdata.records.codec import judgment_from, judgment_record, pair_record, 
 from prefdata.types import Judge, Judgment
 from tests.conftest import Run
 from tests.here import run_here
-from tests.judging.sets import shown
+from tests.judging.sets import said, shown
 from tests.servers import Reply, Request, Server, completion, failure, last_words
 
 JUDGE = Judge("llm", "gpt")
@@ -115,7 +115,7 @@ def test_it_comes_to_the_pairs_that_judge_wrote(tmp_path: Path) -> None:
             return failure(400)
         if draw < 0.1:
             return completion("I cannot say.")
-        return completion("[[A]]" if len(first) >= len(second) or draw > 0.9 else "[[B]]")
+        return completion(said(request, "A" if len(first) >= len(second) or draw > 0.9 else "B"))
 
     with Server(answer) as server:
         judged_result = api.judge(

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "gradient_accumulation": 2,
     "save_steps": 4,
     "lora_dropout": 0.1,  # draws random numbers in every step: their state must be taken up, too
+    "passed": {"logging_steps": ("3",)},  # averages that would span a checkpoint
 }
 
 

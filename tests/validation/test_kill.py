@@ -51,7 +51,7 @@ def test_killed_runs_leave_nothing_half_done(undisturbed: tuple[Path, float], tm
     (tmp_path / "in.jsonl").write_bytes((reference / "in.jsonl").read_bytes())
     rng = random.Random(7)
     killed = 0
-    for attempt in range(7):
+    for attempt in range(5):
         flags = ["--overwrite"] if attempt % 2 else []
         if not flags and (tmp_path / "out").exists():
             prefdata.open_dataset(tmp_path / "out")
@@ -69,7 +69,7 @@ def test_killed_runs_leave_nothing_half_done(undisturbed: tuple[Path, float], tm
 
 
 def test_killed_between_the_two_moves_of_an_overwrite(undisturbed: tuple[Path, float], tmp_path: Path) -> None:
-    """The one moment in which no dataset stands at the output: the old one lies in the state folder."""
+    """The one moment in which no dataset stands at the output: the old one lies in the state folder, and comes back."""
     reference, _ = undisturbed
     expected = files_of(reference / "out")
     (tmp_path / "in.jsonl").write_bytes((reference / "in.jsonl").read_bytes())
@@ -77,7 +77,9 @@ def test_killed_between_the_two_moves_of_an_overwrite(undisturbed: tuple[Path, f
     (reference / "out").rename(tmp_path / "out.state" / "dataset.old")
     with pytest.raises(DatasetError, match="no such dataset"):
         prefdata.open_dataset(tmp_path / "out")
-    assert start(tmp_path).wait() == 1
+    assert start(tmp_path).wait() == 2, "the old dataset is back, and was not to be replaced"
+    assert files_of(tmp_path / "out") == expected
+    assert start(tmp_path, "--overwrite").wait() == 1
     assert files_of(tmp_path / "out") == expected
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import zstandard
 from datasets import load_from_disk
 
 import prefdata as library
-from prefdata.errors import DatasetError
 from prefdata.records.codec import pair_id
 from prefdata.schema import validator
 from tests.conftest import Run
@@ -214,95 +212,6 @@ def test_nothing_kept_is_said_and_leaves_the_reasons(tmp_path: Path, capfd: pyte
     assert handle.rows_in("train") == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "expected", "help_"),
-    [
-        ("empty.jsonl", b"", "there are no rows", "check the path"),
-        ("blank.jsonl", b"\n \n", "there are no rows", "check the path"),
-        ("array.jsonl", b'[\n{"prompt": "a"},\n{"prompt": "b"}\n]', "one JSON array", "prefdata convert"),
-        ("line.jsonl", b'[{"prompt": "a"}, {"prompt": "b"}]', "one JSON array", "prefdata convert"),
-        ("pretty.json", b'{\n  "prompt": "a"\n}\n', "one JSON document on many lines", "prefdata convert"),
-        ("t.csv", b"prompt,chosen,rejected\na,b,c\n", "looks like CSV", "prefdata convert"),
-        ("t.jsonl", b"prompt\tchosen\trejected\na\tb\tc\n", "looks like TSV", "prefdata convert"),
-        ("zipped.jsonl", gzip.compress(b"{}"), "is gzip data", "rename it to"),
-        ("zst.jsonl", zstandard.compress(b"{}"), "is Zstandard data", "rename it to"),
-        ("p.jsonl", b"PAR1....", "is a Parquet file", "prefdata convert"),
-        ("utf16.jsonl", '{"prompt": "a"}'.encode("utf-16"), "is UTF-16", "iconv"),
-        ("cut.jsonl.gz", gzip.compress(b'{"prompt": "a"}' * 9999)[:-20], "is damaged", "again"),
-        ("not.jsonl.gz", b"plain text", "is damaged", "again"),
-        ("cut.jsonl.zst", zstandard.compress(orjson.dumps(text()) * 9999)[:-9], "is damaged", "again"),
-        ("not.jsonl.zst", b"plain text", "is damaged", "again"),
-    ],
-)
-def test_what_is_no_jsonl_gets_one_clear_line(
-    name: str, data: bytes, expected: str, help_: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / name
-    path.write_bytes(data)
-    done = run_here(capfd, "validate", path, "-o", tmp_path / "out")
-    assert done.code == 2
-    error, hint = done.err.strip().split("\n")
-    assert error.startswith(f"error: {path}")
-    assert expected in error
-    assert help_ in hint
-    assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "out.state").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["nowhere.jsonl"], "no such file"),
-        (["."], "is a directory"),
-        (["*.none"], "no file matches"),
-        (["in.jsonl", "-o", "no/such/folder"], "does not exist"),
-        (["in.jsonl", "--ignore", "SCH001"], "cannot be ignored"),
-        (["in.jsonl", "--select", "ABC"], "there is no rule"),
-        (["in.jsonl", "--max-bad", "many"], "is a share"),
-        (["in.jsonl", "in.jsonl"], "named twice"),
-        (["in.jsonl", "-o", "in.jsonl"], "is not overwritten"),
-        (["in.jsonl", "-o", "in.jsonl", "--overwrite"], "no dataset of prefdata"),
-        (["in.jsonl", "-o", ".", "--overwrite"], "no dataset of prefdata"),
-    ],
-)
-def test_usage_gets_one_clear_line(arguments: list[str], expected: str, prefdata: Run, tmp_path: Path) -> None:
-    write(tmp_path / "in.jsonl", text())
-    done = prefdata("validate", *arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert expected in done.stderr.split("\n")[0]
-    assert "Traceback" not in done.stderr
-    assert (tmp_path / "in.jsonl").read_bytes() == orjson.dumps(text()) + b"\n"
-
-
-def test_a_row_that_is_an_array_is_refused_not_the_file(tmp_path: Path) -> None:
-    result = library.validate(write(tmp_path / "in.jsonl", [1, 2], text()))
-    assert result.counts.quarantined_by_code == {"SYN008": 1}
-    assert result.counts.kept == 1
-
-
-def test_finished_work_is_replaced_only_when_asked(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    pairs = write(tmp_path / "in.jsonl", text())
-    assert run_here(capfd, "validate", pairs, "-o", tmp_path / "out").code == 0
-    again = run_here(capfd, "validate", pairs, "-o", tmp_path / "out")
-    assert again.code == 2
-    assert "--overwrite" in again.err
-    write(pairs, text("new"), text("c", "b", "b"))
-    assert run_here(capfd, "validate", pairs, "-o", tmp_path / "out", "--overwrite").code == 1
-    assert [row["prompt"] for row in library.open_dataset(tmp_path / "out").rows()] == ["new"]
-    inside = run_here(capfd, "validate", tmp_path / "out" / "quarantine.jsonl", "-o", tmp_path / "out", "--overwrite")
-    assert inside.code == 2
-    assert "lies inside" in inside.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out"]
-
-
-def test_an_altered_dataset_is_refused(tmp_path: Path) -> None:
-    library.validate(write(tmp_path / "in.jsonl", text()), output=tmp_path / "out")
-    shard = next((tmp_path / "out" / "train").glob("*.arrow"))
-    shard.write_bytes(shard.read_bytes().replace(b"2+2?", b"2+3?"))
-    with pytest.raises(DatasetError, match="altered"):
-        library.open_dataset(tmp_path / "out")
-
-
 ROWS = [text("a"), text("b", "x", "x"), b"", chat(), text("a"), text("c", "1", "2"), text("c", "2", "1"), text("d")]
 
 
@@ -379,16 +288,16 @@ def test_the_same_input_gives_the_same_bytes(prefdata: Run, tmp_path: Path) -> N
 
 
 def test_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of 64 MiB would make a slow test, so parts are cut smaller here; how they run is untouched."""
+    """Parts of 32 MiB would make a slow test, so parts are cut smaller here; how they run is untouched."""
     import prefdata.validation.inputs as inputs
 
     monkeypatch.setattr(inputs, "PART_BYTES", 2000)
-    rows = [text(f"p{n}", "c" * (n % 90), "r" * (n % 70)) for n in range(300)]
+    rows = [text(f"p{n}", "c" * (n % 90), "r" * (n % 70)) for n in range(120)]
     pairs = write(tmp_path / "in.jsonl", *rows, text("p5", "c" * 5, "r" * 5), text("p9", "r" * 9, "c" * 9))
     one = library.validate(pairs, output=tmp_path / "one", jobs=1)
     two = library.validate(pairs, output=tmp_path / "two", jobs=2)
     assert one.manifest is not None
-    assert len(one.manifest["splits"]["train"]["shards"]) > 10
+    assert len(one.manifest["splits"]["train"]["shards"]) > 5
     assert one.counts == two.counts
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
     found = [row["source_line"] for row in library.open_dataset(tmp_path / "one").rows()]
@@ -408,31 +317,11 @@ def test_statistics_are_those_of_the_rows_kept(tmp_path: Path) -> None:
     assert statistics["sources"] == {"x": 1, "y": 1}
 
 
-def test_flags_come_from_a_file_and_from_the_environment(prefdata: Run, tmp_path: Path) -> None:
+def test_flags_come_from_a_file_and_from_the_environment(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pairs = write(tmp_path / "in.jsonl", text("a"), text("b", "c", ""))
     (tmp_path / "flags.yaml").write_text("fail-on: never\n")
-    assert prefdata("validate", pairs, "--config", tmp_path / "flags.yaml").returncode == 0
-    assert prefdata("validate", pairs, env={"PREFDATA_VALIDATE_IGNORE": "PRF002"}).returncode == 0
-
-
-def test_a_report_stops_at_a_closed_pipe_without_a_traceback(prefdata: Run, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    pairs = write(tmp_path / "in.jsonl", *[text(f"{n}", "x", "x") for n in range(3000)])
-    command = f"'{Path(sys.executable).parent / 'prefdata'}' validate {pairs} --show 3000 | head -1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert "PRF001" in done.stdout
-    assert "Traceback" not in done.stderr
-
-
-def test_two_runs_at_once_do_not_mix(tmp_path: Path) -> None:
-    from prefdata.errors import UsageError
-    from prefdata.records.output import State
-
-    pairs = write(tmp_path / "in.jsonl", text())
-    with State(tmp_path / "out", {}), pytest.raises(UsageError, match="another prefdata process"):
-        library.validate(pairs, output=tmp_path / "out")
-    assert (tmp_path / "out.state").exists(), "the state of the other process was removed"
-    shutil.rmtree(tmp_path / "out.state")
-    assert library.validate(pairs, output=tmp_path / "out").ok
+    assert run_here(capfd, "validate", pairs, "--config", tmp_path / "flags.yaml").code == 0
+    monkeypatch.setenv("PREFDATA_VALIDATE_IGNORE", "PRF002")
+    assert run_here(capfd, "validate", pairs).code == 0

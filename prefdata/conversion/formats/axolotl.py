@@ -6,13 +6,17 @@ from typing import Any
 
 from prefdata.conversion.carrying import CARRIED, carry
 from prefdata.conversion.chat import Chat
+from prefdata.conversion.formats.trl import answers_only
 from prefdata.conversion.outcomes import Export, Format, Outcome, Row, each
 from prefdata.conversion.sides import column, is_messages, messages, paired, side, tools_of
 
 
 def detect(row: Row) -> float:
     asked = is_messages(row.get("messages")) and row.get("prompt") is None and "score_chosen" not in row
-    return 1.0 if asked and row.get("chosen") is not None and row.get("rejected") is not None else 0.0
+    sides = [row.get("chosen"), row.get("rejected")]
+    if not asked or None in sides:
+        return 0.0
+    return 0.5 if all(is_messages(one) for one in sides) and not answers_only(sides) else 1.0
 
 
 def read(row: Row) -> Outcome:

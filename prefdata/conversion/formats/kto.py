@@ -1,7 +1,7 @@
 """Unpaired preferences: TRL's KTO rows (prompt, completion, label) and LLaMA-Factory's (kto_tag).
 
-Rows of one prompt, wherever they stand, are one set of two tiers: what was liked before what was not. Rows that prefdata
-wrote name their pair and come together two by two.
+Rows of one prompt, wherever they stand, are one set of two tiers: what was liked before what was not. Rows that
+prefdata wrote name their pair and come together two by two.
 """
 
 from __future__ import annotations

@@ -72,6 +72,4 @@ FORMAT = Format(
         },
     ),
 )
-EXPORT = Export(
-    "openai", "OpenAI, Together and Fireworks DPO files; id, margin and metadata are not kept", write, "openai"
-)
+EXPORT = Export("openai", "OpenAI, Together and Fireworks DPO files, without id, margin and metadata", write, "openai")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import UnionType
 from typing import Any
 
 from prefdata.conversion.carrying import CARRIED, carry
-from prefdata.conversion.outcomes import Export, Format, NoPlaceError, Outcome, Row, each
+from prefdata.conversion.outcomes import Export, Format, NoPlaceError, Outcome, Row, WrongShapeError, each
 from prefdata.conversion.sides import is_messages, paired, side, tools_of
 
 KEPT: dict[str, type | UnionType] = {
@@ -25,10 +26,17 @@ def detect(row: Row) -> float:
     sides = [row.get("chosen"), row.get("rejected")]
     prompt = row.get("prompt")
     if all(is_messages(one) for one in sides):
+        if prompt is None and is_messages(row.get("messages")) and answers_only(sides):
+            return 0.5  # axolotl's: the context stands in another column
         return {True: 0.9, False: 0.6}[prompt is None or is_messages(prompt)]
     if all(isinstance(one, str) for one in sides):
         return 0.9 if isinstance(prompt, str) else 0.6 if is_messages(prompt) else 0.0
     return 0.0
+
+
+def answers_only(sides: Iterable[Any]) -> bool:
+    """Whether lists of messages begin with the assistant: they are answers, no whole conversations."""
+    return all(side[0]["role"] in ("assistant", "gpt") for side in sides)
 
 
 def read(row: Row) -> Outcome:
@@ -36,9 +44,12 @@ def read(row: Row) -> Outcome:
     kept = {name: row[name] for name, types in KEPT.items() if isinstance(row.get(name), types)}
     if isinstance(row.get("id"), int):
         kept["id"] = str(row["id"])
-    used = ("prompt", "chosen", "rejected", "tools", *kept)
-    sides = (side(row, name) for name in ("chosen", "rejected"))
-    return paired(row, prompt, *sides, used=used, tools=tools_of(row), **kept)
+    try:
+        kept["tools"] = tools_of(row)
+    except WrongShapeError:
+        kept.pop("tools", None)  # what is no list of tools stays with the other columns
+    used = ("prompt", "chosen", "rejected", *kept)
+    return paired(row, prompt, side(row, "chosen"), side(row, "rejected"), used=used, **kept)
 
 
 def write(record: dict[str, Any]) -> list[dict[str, Any]]:

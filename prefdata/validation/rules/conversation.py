@@ -13,6 +13,9 @@ from prefdata.validation.row import Row
 
 NAMES = {"s": "system", "d": "developer", "u": "user", "a": "assistant", "t": "tool"}
 SIDES = ("prompt", "chosen", "rejected")
+PATTERNS_KNOWN = 65536
+_REGULAR: set[str] = set()
+"""Patterns of roles that are known to be in order."""
 
 
 class Place(NamedTuple):
@@ -106,7 +109,23 @@ def _text(message: Any) -> str:
     return f"{message['role']}: {message.get('content') or orjson.dumps(message.get('tool_calls')).decode()}"
 
 
-@functools.lru_cache(maxsize=65536)
+def _irregular(batch: Any) -> list[int]:
+    """Rows whose pattern of roles a rule of this file has something to say about."""
+    if batch.form != "chat":
+        return []
+    unknown = set(batch.signatures) - _REGULAR
+    if not unknown:
+        return []
+    regular = {
+        pattern for pattern in unknown if not (_repeated(pattern) or _late_system(pattern) or _unfinished(pattern))
+    }
+    if len(_REGULAR) < PATTERNS_KNOWN:
+        _REGULAR.update(regular)
+    unknown -= regular
+    return batch.where(map(unknown.__contains__, batch.signatures)) if unknown else []
+
+
+@functools.lru_cache(maxsize=PATTERNS_KNOWN)
 def _repeated(signature: str) -> tuple[Place, ...]:
     prompt, *sides = signature.split("/")
     places = list(_repeats_in("prompt", "", prompt))
@@ -138,14 +157,14 @@ def _repeats_in(side: str, before: str, roles: str) -> Iterator[Place]:
     kept.""",
     bad=chat(HI + b", " + ASK, FOUR, FIVE),
     good=chat(HI + b", " + HELLO + b", " + ASK, FOUR, FIVE),
-    screen=lambda batch: batch.where(map(_repeated, batch.signatures())) if batch.form == "chat" else (),
+    screen=_irregular,
 )
 def roles_do_not_alternate(row: Row) -> Iterator[Hit]:
     if row.form == "chat" and not any(prompt_not_shared(row)):
         yield from _hits(row, _repeated(signature_of(row)))
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=PATTERNS_KNOWN)
 def _late_system(signature: str) -> tuple[Place, ...]:
     prompt, *sides = signature.split("/")
     lead = len(prompt) - len(prompt.lstrip("sd"))
@@ -168,14 +187,14 @@ def _late(role: str) -> str:
     word, so that the model trains on another conversation than the one that was judged.""",
     bad=chat(ASK + b", " + BRIEF, FOUR, FIVE),
     good=chat(BRIEF + b", " + ASK, FOUR, FIVE),
-    screen=lambda batch: batch.where(map(_late_system, batch.signatures())) if batch.form == "chat" else (),
+    screen=_irregular,
 )
 def system_not_first(row: Row) -> Iterator[Hit]:
     if row.form == "chat" and not any(prompt_not_shared(row)):
         yield from _hits(row, _late_system(signature_of(row)))
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=PATTERNS_KNOWN)
 def _unfinished(signature: str) -> tuple[Place, ...]:
     return tuple(
         Place(name, len(side) - 1, f"{name} ends with a turn of the {NAMES[side[-1]]}, not of the assistant")
@@ -194,7 +213,7 @@ def _unfinished(signature: str) -> tuple[Place, ...]:
     bad=chat(ASK, FOUR, FIVE + b", " + turn("user", "Sure?")),
     good=GOOD,
     guard=True,
-    screen=lambda batch: batch.where(map(_unfinished, batch.signatures())) if batch.form == "chat" else (),
+    screen=_irregular,
 )
 def does_not_end_with_assistant(row: Row) -> Iterator[Hit]:
     if row.form == "chat":
@@ -211,7 +230,7 @@ def does_not_end_with_assistant(row: Row) -> Iterator[Hit]:
     is not there. The row is kept: the answers at its end may still be right.""",
     bad=chat(turn("user", " ") + b", " + HELLO + b", " + ASK, FOUR, FIVE),
     good=chat(HI + b", " + HELLO + b", " + ASK, FOUR, FIVE),
-    screen=lambda batch: batch.blank() if batch.form == "chat" else (),
+    screen=lambda batch: batch.blank if batch.form == "chat" else (),
 )
 def empty_turn(row: Row) -> Iterator[Hit]:
     if row.form != "chat":
@@ -281,7 +300,7 @@ def prompt_in_both_answers(row: Row) -> Iterator[Hit]:
     bad=b'{"prompt": "", "chosen": "4", "rejected": "5"}',
     good=b'{"prompt": "2+2?", "chosen": "4", "rejected": "5"}',
     guard=True,
-    screen=lambda batch: batch.blank(),
+    screen=lambda batch: batch.blank,
 )
 def empty_prompt(row: Row) -> Iterator[Hit]:
     if row.form == "text":

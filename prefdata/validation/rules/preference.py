@@ -37,7 +37,7 @@ def identical_sides(row: Row) -> Iterator[Hit]:
     once (where it is chosen), or only to speak (where it is rejected).""",
     bad=b'{"prompt": "2+2?", "chosen": "4", "rejected": " "}',
     good=GOOD,
-    screen=lambda batch: batch.blank(),
+    screen=lambda batch: batch.blank,
 )
 def empty_side(row: Row) -> Iterator[Hit]:
     for side, content in row.completions():

@@ -116,7 +116,7 @@ def wrong_value(violation: Violation, document: Any) -> Iterator[Hit]:
 
 
 def _has_unknown_fields(batch: Any) -> list[int]:
-    return sorted({*batch.unknown_fields(), *(batch.unplain() if batch.form == "chat" else ())})
+    return sorted({*batch.unknown_fields(), *(batch.unplain if batch.form == "chat" else ())})
 
 
 @row_rule(

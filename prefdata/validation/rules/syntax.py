@@ -222,7 +222,7 @@ def not_an_object(line: RawLine) -> Iterator[Hit]:
     why=f"""No pair that a model can train on is longer than {MAX_LINE_BYTES >> 20} MiB. Such a line is nearly always
     a whole file without line ends, and holding it would take memory without bound. Quarantine keeps its first bytes
     only.""",
-    bad=b"",
+    bad='{"prompt": "… 17 MB without a line end …"}'.encode(),
     good=GOOD,
     guard=True,
 )

@@ -33,9 +33,9 @@ def _with_tools(batch: Any) -> list[int]:
     """Rows that may hold a tool call or a tool's result."""
     if batch.form != "chat":
         return []
-    found = set(batch.unplain())
-    if "t" in batch.roles:
-        found.update(index for index, signature in enumerate(batch.signatures()) if "t" in signature)
+    found = set(batch.unplain)
+    if any("tool" in flat.roles for flat in batch.flat):
+        found.update(batch.where("t" in signature for signature in batch.signatures))
     return sorted(found)
 
 

@@ -11,9 +11,10 @@ from typing import ParamSpec
 import click
 import orjson
 
-from prefdata.errors import PrefdataError
+from prefdata.errors import OutputExistsError, PrefdataError
 from prefdata_trainer.tiny.corpus import SPLITS, Split
 from prefdata_trainer.tiny.corpus import prompts as make_prompts
+from prefdata_trainer.tiny.folders import served_names
 
 P = ParamSpec("P")
 
@@ -47,11 +48,14 @@ def main() -> None:
 @main.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the model.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=1), default=240, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=320, show_default=True)
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop sooner on a slow machine.")
 @plainly
 def train(out: Path, seed: int, steps: int, seconds: float | None) -> None:
     """Train the model from scratch: about half a minute on one core."""
+    if out.exists():
+        raise OutputExistsError(f"{out} exists already", "name another folder, or remove this one")
+
     from prefdata_trainer.tiny import model
 
     model.train(out, seed=seed, steps=steps, seconds=seconds, progress=note)
@@ -65,9 +69,11 @@ def train(out: Path, seed: int, steps: int, seconds: float | None) -> None:
 @plainly
 def serve(model: Path, adapter: tuple[Path, ...], host: str, port: int) -> None:
     """Serve MODEL, and MODEL with each adapter, each under the name of its folder, until SIGTERM or Ctrl-C."""
+    names = served_names(model, adapter)
+
     from prefdata_trainer.tiny import server
 
-    server.serve(server.load(model, adapter), host, port, lambda url: click.echo(f"serving {model} at {url}"))
+    server.serve(server.load(model, names), host, port, lambda url: click.echo(f"serving {model} at {url}"))
 
 
 @main.command()

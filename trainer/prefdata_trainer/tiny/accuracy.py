@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from prefdata.errors import InputError
+from prefdata_trainer.quiet import hushed
 
 BATCH = 128
 
@@ -29,7 +30,9 @@ def pair_accuracy(folder: Path, adapter: Path, pairs: Path) -> tuple[int, int]:
         raise InputError(f"{pairs} holds no pairs of conversations")
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model: Any = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), adapter)
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with hushed():
+        model: Any = PeftModel.from_pretrained(base, adapter)
     model.eval()
     policy = _margins(model, tokenizer, rows)
     with model.disable_adapter():

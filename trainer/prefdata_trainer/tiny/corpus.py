@@ -89,7 +89,14 @@ def exchanges(seed: int, carelessness: float) -> Iterator[tuple[str, str]]:
 
 
 def prompts(count: int, split: Split, seed: int) -> list[dict[str, Any]]:
-    """``count`` different prompt records, each with its right reply as reference; the two splits share no city."""
+    """``count`` different prompt records, each with its right reply as reference; the two splits share no city.
+
+    >>> record = prompts(1, "held-out", 0)[0]
+    >>> any(city in record["reference"] for city in TRAIN_CITIES)
+    False
+    >>> prompts(5, "train", 0) == prompts(5, "train", 0) != prompts(5, "train", 1)
+    True
+    """
     source = random.Random(f"prompts {split} {seed}")
     records: dict[str, dict[str, Any]] = {}
     while len(records) < count:

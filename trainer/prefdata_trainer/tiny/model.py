@@ -16,7 +16,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import logging
 
-from prefdata.errors import OutputExistsError
 from prefdata_trainer.tiny.corpus import CARELESSNESS, exchanges
 
 PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
@@ -94,7 +93,7 @@ def train(
     out: Path,
     *,
     seed: int = 0,
-    steps: int = 240,
+    steps: int = 320,
     seconds: float | None = None,
     batch_size: int = 32,
     learning_rate: float = 5e-3,
@@ -103,10 +102,8 @@ def train(
     """Train from scratch and save a transformers folder at ``out``, which appears whole or not at all.
 
     ``seconds`` cuts the training short on a slow machine; without it, equal arguments give equal weights on one
-    machine. Raises ``OutputExistsError`` where ``out`` exists.
+    machine. Raises ``OSError`` where ``out`` exists and is not empty.
     """
-    if out.exists():
-        raise OutputExistsError(f"{out} exists already", "name another folder, or remove this one")
     tokenizer = build_tokenizer()
     model: Any = build_model(tokenizer, seed)
     size = sum(parameter.numel() for parameter in model.parameters())

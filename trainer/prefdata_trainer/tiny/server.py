@@ -25,7 +25,8 @@ from starlette.routing import Route
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from prefdata.errors import InputError, ServiceError, UsageError
+from prefdata.errors import ServiceError
+from prefdata_trainer.quiet import hushed
 from prefdata_trainer.tiny import protocol
 from prefdata_trainer.tiny.engine import Engine
 from prefdata_trainer.tiny.protocol import ChatRequest, CompletionRequest, RequestError
@@ -34,27 +35,19 @@ COMPLETION_MAX_TOKENS = 16
 """OpenAI's default for completions; chat has none but the length of the context."""
 
 
-def load(folder: Path, adapters: tuple[Path, ...] = ()) -> dict[str, Engine]:
-    """An engine for the model and one for it with each adapter merged, by the names of the folders.
-
-    Raises ``InputError`` where a folder is not what it should be, ``UsageError`` where two have the same name.
-    """
-    for path, mark in [(folder, "config.json"), *((adapter, "adapter_config.json") for adapter in adapters)]:
-        if not (path / mark).is_file():
-            raise InputError(f"{path} holds no {mark}", "give the folder of a model, and of adapters trained on it")
-    names = [path.resolve().name for path in (folder, *adapters)]
-    if len(set(names)) < len(names):
-        raise UsageError(f"two folders have the same name: {', '.join(names)}", "clients choose by it; rename one")
+def load(folder: Path, adapters: Mapping[str, Path | None]) -> dict[str, Engine]:
+    """An engine for each name: the model with that adapter merged, or the model itself where it is ``None``."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     lock = threading.Lock()
     engines = {}
-    for name, adapter in zip(names, (None, *adapters), strict=True):
+    for name, adapter in adapters.items():
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         if adapter is not None:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+            with hushed():
+                model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
         engines[name] = Engine(model.eval(), tokenizer, lock)
     return engines
 
