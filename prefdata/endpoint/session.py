@@ -123,6 +123,17 @@ class _Stream:
         self._progress(self._done)
 
 
+async def together(work: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Do all of ``work`` at once; the first error cancels the rest and waits for it, so that no call is left alone."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run ``main`` to its end; SIGINT and SIGTERM cancel it and become KeyboardInterrupt.
 
