@@ -18,7 +18,7 @@ from prefdata.endpoint.calls import Call, Choice, choices_of
 from prefdata.endpoint.endpoint import Endpoint
 from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.run import Look
-from prefdata.endpoint.session import Session, together
+from prefdata.endpoint.session import Session, all_at_once
 from prefdata.errors import InputError
 from prefdata.records.codec import prompt_record, response_set_from
 from prefdata.types import Prompt, ResponseSet
@@ -53,7 +53,7 @@ class Sampler:
 
     async def sample(self, prompt: Prompt, session: Session) -> None:
         """Make the calls that the ledger lacks for ``prompt``."""
-        await together(self._sample(prompt, endpoint, session) for endpoint in self.endpoints)
+        await all_at_once(self._sample(prompt, endpoint, session) for endpoint in self.endpoints)
 
     async def _sample(self, prompt: Prompt, endpoint: Endpoint, session: Session) -> None:
         caller, ledger, n, have = session.caller(endpoint), session.ledger, self.sampling.n, 0
@@ -74,7 +74,7 @@ class Sampler:
             else:
                 self._learn(endpoint, session, f"refuses n={n}")
                 have = 1
-        await together(caller.call(self._single(prompt, endpoint, place)) for place in range(have, n))
+        await all_at_once(caller.call(self._single(prompt, endpoint, place)) for place in range(have, n))
 
     def planned(self, prompt: Prompt, look: Look) -> Iterator[Call]:
         """The calls that ``prompt`` takes, where every server gives N choices to a call that asks for N."""

@@ -59,6 +59,7 @@ def demo(
     began = time.monotonic()
     steps = Steps(folder, say)
     say(f"$ cd {folder}")
+    say(f"$ export OMP_NUM_THREADS={steps.environment['OMP_NUM_THREADS']}")
     _pairs(steps, size, seed)
     pairs = "pairs.jsonl"
     if shuffle_labels:

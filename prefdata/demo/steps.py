@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -41,6 +42,8 @@ class Steps:
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder = folder
         self.say = say
+        # A model this small gains nothing from threads, and loses much where they wait for each other.
+        self.environment = {"OMP_NUM_THREADS": "1", **os.environ}
 
     def run(self, *command: str, title: str | None = None, findings: bool = False, capture: bool = False) -> str:
         """Run ``command``; raises PrefdataError when it fails (exit code 1 is no failure with ``findings``)."""
@@ -48,6 +51,7 @@ class Steps:
         finished = subprocess.run(
             self._executable(command),
             cwd=self.folder,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if capture else None,
             text=True,
@@ -67,7 +71,12 @@ class Steps:
         """A server in the background for as long as the block runs; gives its base URL."""
         self.announce((*command, "&"), title)
         process = subprocess.Popen(
-            self._executable(command), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            self._executable(command),
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert process.stdout is not None

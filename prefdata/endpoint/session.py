@@ -123,7 +123,7 @@ class _Stream:
         self._progress(self._done)
 
 
-async def together(work: Iterable[Coroutine[Any, Any, object]]) -> None:
+async def all_at_once(work: Iterable[Coroutine[Any, Any, object]]) -> None:
     """Do all of ``work`` at once; the first error cancels the rest and waits for it, so that no call is left alone."""
     tasks = [asyncio.ensure_future(each) for each in work]
     try:

@@ -15,7 +15,7 @@ from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.reporting import Reporter
 from prefdata.endpoint.run import Inputs, Look, Run, begin
 from prefdata.endpoint.run import estimate as estimate_run
-from prefdata.endpoint.session import together
+from prefdata.endpoint.session import all_at_once
 from prefdata.errors import UsageError
 from prefdata.judging.judges import Backend, JudgeSettings, Orders, ask, backends, planned
 from prefdata.judging.judges import judgments as judgments_of
@@ -169,7 +169,7 @@ def _chosen(settings: type[Settings], options: JudgeOptions) -> Settings:
 
 
 async def _ask(response_set: ResponseSet, jury: Sequence[Backend], run: Run[ResponseSet]) -> None:
-    await together(ask(backend, response_set, run.session) for backend in jury)
+    await all_at_once(ask(backend, response_set, run.session) for backend in jury)
 
 
 def _write(run: Run[ResponseSet], jury: Sequence[Backend], pairing: PairingSettings) -> Tally:

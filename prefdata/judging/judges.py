@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from prefdata.endpoint.calls import Call
 from prefdata.endpoint.ledger import Ledger
-from prefdata.endpoint.session import Session, together
+from prefdata.endpoint.session import Session, all_at_once
 from prefdata.errors import InputError, UsageError
 from prefdata.types import Judge, Judgment, ResponseSet
 
@@ -56,7 +56,7 @@ async def ask(backend: Backend, response_set: ResponseSet, session: Session) -> 
     for calls in _batches(
         backend.work(response_set, lambda call: failed.get(call.key) or session.ledger.get(call.key))
     ):
-        await together(make(call) for call in calls)
+        await all_at_once(make(call) for call in calls)
 
 
 def judgments(backend: Backend, response_set: ResponseSet, ledger: Ledger) -> Iterator[Judgment]:
