@@ -92,6 +92,8 @@ class Steps:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
     def announce(self, command: Sequence[str], title: str | None) -> None:
         """Say what comes next and the command as a reader would type it."""
