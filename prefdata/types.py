@@ -15,7 +15,6 @@ Json: TypeAlias = Any
 
 Metadata: TypeAlias = Mapping[str, Json]
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
 JudgeKind = Literal["human", "llm", "rule", "reward"]
 Severity = Literal["error", "warning", "info"]
 

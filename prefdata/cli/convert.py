@@ -8,11 +8,13 @@ import click
 
 from prefdata.cli import common
 from prefdata.cli.output import print_json, say
+from prefdata.cli.pairing import min_margin as min_margin_option
+from prefdata.cli.pairing import strategy as strategy_option
 from prefdata.conversion.convert import ConvertResult, convert
 from prefdata.conversion.mapping import given, save
 from prefdata.conversion.registry import EXPORTS, FORMATS
 from prefdata.conversion.work import Tie
-from prefdata.pairing.pairs import STRATEGIES, Strategy
+from prefdata.pairing.pairs import Strategy
 
 
 def _list_formats(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -71,14 +73,8 @@ def _list_formats(context: click.Context, _parameter: click.Parameter, wanted: b
     type=click.Path(path_type=Path),
     help="Where judgments go with --to responses. [default: beside the output]",
 )
-@click.option(
-    "--strategy",
-    type=click.Choice(STRATEGIES),
-    default="best-worst",
-    show_default=True,
-    help="Which of several ranked responses become pairs.",
-)
-@click.option("--min-margin", type=float, default=0.0, show_default=True, help="Make no pair with a smaller margin.")
+@strategy_option
+@min_margin_option
 @click.option(
     "--formats",
     is_flag=True,

@@ -10,9 +10,11 @@ import click
 from prefdata.cli import common
 from prefdata.cli.calls import call_options, print_estimate, say_calls
 from prefdata.cli.output import print_json, say
+from prefdata.cli.pairing import min_margin as min_margin_option
+from prefdata.cli.pairing import strategy as strategy_option
 from prefdata.cli.progress import Meter
 from prefdata.judging.judges import ORDERS, Orders
-from prefdata.pairing.pairs import STRATEGIES, Strategy
+from prefdata.pairing.pairs import Strategy
 
 if TYPE_CHECKING:
     from prefdata.judging.tally import JudgeResult
@@ -76,14 +78,8 @@ def _list_templates(context: click.Context, _parameter: click.Parameter, wanted:
     metavar="FILE",
     help="What to judge by, a line 'NAME: MEANING' each or a YAML mapping, for a template that lists criteria.",
 )
-@click.option(
-    "--strategy",
-    type=click.Choice(STRATEGIES),
-    default="best-worst",
-    show_default=True,
-    help="Which responses of a ranked set become pairs.",
-)
-@click.option("--min-margin", type=float, default=0.0, show_default=True, help="Make no pair with a smaller margin.")
+@strategy_option
+@min_margin_option
 @click.option(
     "--judgments", type=click.Path(path_type=Path), help="Where the judgments go. [default: beside the output]"
 )
@@ -190,6 +186,12 @@ def _print(result: JudgeResult, quiet: bool) -> None:
         click.echo(f"{tally.invalid} lines hold no response set: {result.dropped}", err=True)
     unreadable = f", {tally.unreadable} of them unreadable" if tally.unreadable else ""
     say(f"{tally.judgments} judgments{unreadable}: {result.judgments}", quiet=quiet)
+    if tally.unreadable and tally.unreadable == tally.judgments:
+        click.echo(
+            "help: no verdict could be read: compare the field raw of these judgments with the template's verdict, "
+            "mend it, and run again with --reparse, which pays for nothing",
+            err=True,
+        )
     if result.calls.made or result.calls.reused or tally.failed:
         say_calls(result.calls, tally.failed, quiet=quiet)
     if tally.spared:

@@ -8,8 +8,10 @@ import click
 
 from prefdata.cli import common
 from prefdata.cli.output import print_json, say
+from prefdata.cli.pairing import min_margin as min_margin_option
+from prefdata.cli.pairing import strategy as strategy_option
 from prefdata.pairing.pair import PairResult, pair
-from prefdata.pairing.pairs import STRATEGIES, Strategy
+from prefdata.pairing.pairs import Strategy
 from prefdata.pairing.ranking import RANKINGS, Ranking
 
 
@@ -22,14 +24,8 @@ from prefdata.pairing.ranking import RANKINGS, Ranking
     type=click.Path(path_type=Path),
     help="Where response sets without a pair go, each with its reason. [default: beside the output]",
 )
-@click.option(
-    "--strategy",
-    type=click.Choice(STRATEGIES),
-    default="best-worst",
-    show_default=True,
-    help="Which responses of a ranked set become pairs.",
-)
-@click.option("--min-margin", type=float, default=0.0, show_default=True, help="Make no pair with a smaller margin.")
+@strategy_option
+@min_margin_option
 @click.option(
     "--ranking",
     type=click.Choice(RANKINGS),

@@ -27,7 +27,6 @@ FIELDS = (
     "metadata",
 )
 MESSAGE_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
-COMPLETIONS = ("chosen", "rejected")
 
 
 @dataclass(slots=True)

@@ -96,6 +96,19 @@ def test_unreadable_answers_and_failed_calls_are_never_votes(tmp_path: Path) -> 
         assert flags == [None, ["unreadable"], ["call_failed"], None, None, None]
 
 
+def test_where_no_verdict_at_all_can_be_read_the_way_out_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "r.jsonl", [row("s", "a", "b")])
+    command = ("judge", tmp_path / "r.jsonl", "-o", tmp_path / "p.jsonl")
+    with Server(lambda request, count: completion("Both are nice.")) as server:
+        mumbled = run_here(capfd, *command, "--judge", f"llm:m@{server.url}")
+    assert "--reparse" in mumbled.err
+    with Server(judging(longer)) as server:
+        clear = run_here(capfd, *command, "--judge", f"llm:m@{server.url}", "--overwrite")
+    assert "--reparse" not in clear.err
+
+
 def test_pairing_the_judgments_later_comes_to_the_same_pairs(tmp_path: Path) -> None:
     rows = [
         row(f"s{number}", "a" * (number % 3 + 1), "b" * (number % 4 + 1), "c" * (number % 5)) for number in range(30)

@@ -120,43 +120,25 @@ def test_invalid_judgments(path: Path, tmp_path: Path, capfd: Capture) -> None:
     assert not (tmp_path / "pairs.jsonl").exists()
 
 
-@each("judge_template", "valid")
-def test_valid_templates(path: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+def judged_by(server: Server, template: Path, folder: Path, capfd: Capture) -> Finished:
     responses = EXAMPLES / "response_set" / "valid" / "text.jsonl"
+    judge = ("--judge", f"llm:m@{server.url}", "--template", template)
+    return run_here(capfd, "judge", responses, "-o", folder / "pairs.jsonl", *judge)
+
+
+@each("judge_template", "valid")
+def test_valid_templates(path: Path, tmp_path: Path, capfd: Capture) -> None:
     with Server(completion("[[A]]")) as server:
-        done = run_here(
-            capfd,
-            "judge",
-            responses,
-            "-o",
-            tmp_path / "pairs.jsonl",
-            "--judge",
-            f"llm:m@{server.url}",
-            "--template",
-            path,
-        )
+        done = judged_by(server, path, tmp_path, capfd)
     assert done.code == 0, done.err
     assert server.count == 2
     assert "The capital of France is Paris." in str(server.requests[0]["messages"])
 
 
 @each("judge_template", "invalid")
-def test_invalid_templates(path: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    responses = EXAMPLES / "response_set" / "valid" / "text.jsonl"
+def test_invalid_templates(path: Path, tmp_path: Path, capfd: Capture) -> None:
     with Server(completion("[[A]]")) as server:
-        done = run_here(
-            capfd,
-            "judge",
-            responses,
-            "-o",
-            tmp_path / "pairs.jsonl",
-            "--judge",
-            f"llm:m@{server.url}",
-            "--template",
-            path,
-        )
+        done = judged_by(server, path, tmp_path, capfd)
     assert done.code == 2
     assert_clear(done)
     assert server.count == 0
