@@ -103,12 +103,18 @@ class Judgment:
     probability: float | None = None
     """P(the first shown response is the better one), in [0, 1], where the judge gives it."""
     scores: Mapping[str, float] = field(default_factory=dict)
+    """Overall scores by response id."""
+    criterion: str | None = None
+    """What was judged, where it was one quality and not the whole."""
+    ratings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Scores by response id, then by criterion."""
     rationale: str | None = None
     usage: Metadata = field(default_factory=dict)
     raw: str | None = None
     order: int | None = None
     """0 where the responses were shown in the order of their set, 1 where they were swapped."""
     created_at: str | None = None
+    metadata: Metadata = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.ranking is not None:
@@ -127,6 +133,8 @@ class PreferencePair:
     rejected: Content
     tools: tuple[Mapping[str, Json], ...] = ()
     margin: float | None = None
+    probability: float | None = None
+    """P(chosen is the better one) by the judges, in [0, 1], where they give it."""
     judgment_ids: tuple[str, ...] = ()
     source: str | None = None
     metadata: Metadata = field(default_factory=dict)

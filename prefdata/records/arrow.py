@@ -48,6 +48,7 @@ def schema(form: Form) -> pa.Schema:
             *((name, side) for name in SIDES),
             ("tools", pa.string()),
             ("margin", pa.float64()),
+            ("probability", pa.float64()),
             ("source_file", pa.string()),
             ("source_line", pa.int64()),
             ("source_byte", pa.int64()),

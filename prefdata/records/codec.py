@@ -150,11 +150,14 @@ def judgment_from(record: Record) -> Judgment:
         strength=record.get("strength"),
         probability=record.get("probability"),
         scores=record.get("scores") or {},
+        criterion=record.get("criterion"),
+        ratings=record.get("ratings") or {},
         rationale=record.get("rationale"),
         usage=record.get("usage") or {},
         raw=record.get("raw"),
         order=record.get("order"),
         created_at=record.get("created_at"),
+        metadata=record.get("metadata") or {},
     )
 
 
@@ -174,12 +177,14 @@ def judgment_record(judgment: Judgment) -> dict[str, Any]:
     }
     if judgment.flags:
         record["flags"] = list(judgment.flags)
-    for name in ("strength", "probability", "rationale", "raw", "order", "created_at"):
+    for name in ("strength", "probability", "criterion", "rationale", "raw", "order", "created_at"):
         if (value := getattr(judgment, name)) is not None:
             record[name] = value
-    for name in ("scores", "usage"):
+    for name in ("scores", "usage", "metadata"):
         if value := getattr(judgment, name):
             record[name] = dict(value)
+    if judgment.ratings:
+        record["ratings"] = {id: dict(by_criterion) for id, by_criterion in judgment.ratings.items()}
     return record
 
 
@@ -192,6 +197,7 @@ def pair_from(record: Record) -> PreferencePair:
         rejected=content_from(record["rejected"]),
         tools=tuple(record.get("tools") or ()),
         margin=record.get("margin"),
+        probability=record.get("probability"),
         judgment_ids=tuple(record.get("judgment_ids") or ()),
         source=record.get("source"),
         metadata=record.get("metadata") or {},
@@ -213,8 +219,9 @@ def pair_record(pair: PreferencePair) -> dict[str, Any]:
         record[name] = content_record(getattr(pair, name))
     if pair.tools:
         record["tools"] = [dict(tool) for tool in pair.tools]
-    if pair.margin is not None:
-        record["margin"] = pair.margin
+    for name in ("margin", "probability"):
+        if (value := getattr(pair, name)) is not None:
+            record[name] = value
     if pair.judgment_ids:
         record["judgment_ids"] = list(pair.judgment_ids)
     if pair.source is not None:

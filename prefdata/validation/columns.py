@@ -37,6 +37,7 @@ def columns_of(batch: Batch, kept: Sequence[bool] | None) -> tuple[dict[str, Any
         **batch.columns(kept),
         "tools": None,
         "margin": None,
+        "probability": None,
         "judgment_ids": None,
         "metadata": None,
     }
@@ -73,5 +74,6 @@ def _add_extras(
             metadata[index] = orjson.dumps({**folded, **(known or {})}).decode()
     columns["tools"] = tools if any(tools) else None
     columns["metadata"] = metadata if any(metadata) else None
-    columns["margin"] = [document.get("margin") for document in documents]
+    for name in ("margin", "probability"):
+        columns[name] = [document.get(name) for document in documents]
     columns["judgment_ids"] = [document.get("judgment_ids") or [] for document in documents]

@@ -20,6 +20,7 @@ FIELDS = (
     "id",
     "tools",
     "margin",
+    "probability",
     "score_chosen",
     "score_rejected",
     "judgment_ids",
