@@ -17,14 +17,14 @@ from prefdata.conversion.grouping import groups
 from prefdata.conversion.hub import Card, check_name, push
 from prefdata.conversion.mapping import checked
 from prefdata.conversion.outcomes import Export
-from prefdata.conversion.rawrow import WHOLE, Part
-from prefdata.conversion.reading import raw_rows
 from prefdata.conversion.registry import EXPORTS, FORMATS, named
-from prefdata.conversion.tables import HUB
 from prefdata.conversion.work import DROPPED, JUDGMENTS, ConvertCounts, Tie, Work
 from prefdata.conversion.writing import PARQUET, DatasetInfo, ParquetRows, row_writer
 from prefdata.errors import UsageError
 from prefdata.pairing.pairs import PairingSettings, Strategy
+from prefdata.reading.inputs import raw_rows
+from prefdata.reading.rawrow import WHOLE, Part
+from prefdata.reading.tables import HUB
 from prefdata.records.codec import judgment_from, pair_from, response_set_from
 from prefdata.records.publishing import beside
 from prefdata.records.sinks import MAIN, sinks

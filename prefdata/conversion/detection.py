@@ -8,10 +8,10 @@ from typing import Any
 
 from prefdata.conversion.mapping import Map, check_columns, mapped_format
 from prefdata.conversion.outcomes import Format, WrongShapeError
-from prefdata.conversion.rawrow import WHOLE, Part, RawRow
-from prefdata.conversion.reading import raw_rows
 from prefdata.conversion.registry import SAMPLE, Detection, detected
 from prefdata.errors import InputError, UsageError
+from prefdata.reading.inputs import raw_rows
+from prefdata.reading.rawrow import WHOLE, Part, RawRow
 from prefdata.records.sources import Source
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from prefdata.conversion.outcomes import Format, WrongShapeError
-from prefdata.conversion.rawrow import RawRow
+from prefdata.reading.rawrow import RawRow
 
 
 def groups(rows: Iterator[RawRow], format_: Format, scratch: Path) -> Iterator[list[RawRow]]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from prefdata.conversion.tables import HUB
 from prefdata.conversion.work import ConvertCounts
 from prefdata.errors import MissingExtraError, ServiceError, UsageError
+from prefdata.reading.tables import HUB
 from prefdata.version import __version__
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

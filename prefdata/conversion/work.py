@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from prefdata.conversion.carrying import CARRIED, carried, restore
 from prefdata.conversion.outcomes import Format, NoPlaceError, Outcome, Paired, Ranked, WrongShapeError
-from prefdata.conversion.rawrow import RawRow
 from prefdata.errors import InputError
 from prefdata.pairing.pairs import PairingSettings, dropped_record, pairs_of
+from prefdata.reading.rawrow import RawRow
 from prefdata.records.codec import judgment_record, pair_id, pair_record, response_set_record
 from prefdata.records.sinks import MAIN, Sinks
 from prefdata.schema import SchemaName, validator, violations

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 import prefdata as api
-from prefdata.conversion.rawrow import RawRow
-from prefdata.conversion.reading import raw_rows
 from prefdata.errors import InputError, PrefdataError, UsageError
+from prefdata.reading.inputs import raw_rows
+from prefdata.reading.rawrow import RawRow
 from prefdata.records.sources import Source
 
 ROWS = [{"prompt": f"Question {n}?", "chosen": f"good {n}", "rejected": f"bad {n}"} for n in range(5)]

@@ -16,10 +16,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefdata.conversion import reading
-from prefdata.conversion.rawrow import RawRow
-from prefdata.conversion.reading import raw_rows
 from prefdata.errors import InputError
+from prefdata.reading import inputs as reading
+from prefdata.reading.inputs import raw_rows
+from prefdata.reading.rawrow import RawRow
 from prefdata.records.sources import Source
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from prefdata.conversion.rawrow import RawRow
 from prefdata.errors import InputError
+from prefdata.reading.rawrow import RawRow
 from prefdata.records.sources import Source, damage_told
 
 LONGEST_CELL = 1 << 30

@@ -8,8 +8,8 @@ from typing import IO, Any
 
 import orjson
 
-from prefdata.conversion.rawrow import Part, RawRow
 from prefdata.errors import InputError, MissingExtraError, PrefdataError, ServiceError, UsageError
+from prefdata.reading.rawrow import Part, RawRow
 from prefdata.records.dataset import MANIFEST, open_dataset
 from prefdata.records.sources import Source
 

@@ -13,10 +13,10 @@ from typing import IO, Any, NoReturn
 
 import orjson
 
-from prefdata.conversion.delimited import delimited_rows
-from prefdata.conversion.rawrow import WHOLE, Part, RawRow
-from prefdata.conversion.tables import HUB, TABLES, folder_rows, hub_rows, table_rows
 from prefdata.errors import InputError
+from prefdata.reading.delimited import delimited_rows
+from prefdata.reading.rawrow import WHOLE, Part, RawRow
+from prefdata.reading.tables import HUB, TABLES, folder_rows, hub_rows, table_rows
 from prefdata.records.rows import BOM
 from prefdata.records.sources import Source, damage_told
 
