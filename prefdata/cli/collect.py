@@ -24,6 +24,14 @@ from prefdata.cli.progress import Meter
     help="MODEL, MODEL@BASE_URL or NAME=MODEL@BASE_URL; repeat it for several models.",
 )
 @click.option(
+    "--column",
+    metavar="NAME",
+    help="The column (or JSON key) with the prompts, as text or lists of messages. [default: rows are records with "
+    "prompt, id, reference, tools, metadata; of a data set, the column prompt]",
+)
+@click.option("--split", help="Split of a data set. [default: train, or the only one]")
+@click.option("--revision", help="Revision of a data set on the hub.")
+@click.option(
     "-n", "--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Samples a prompt and model."
 )
 @click.option("--temperature", type=click.FloatRange(min=0), help="Sampling temperature. [default: the server's]")
@@ -45,6 +53,9 @@ def command(
     prompts: str,
     output: Path,
     model: tuple[str, ...],
+    column: str | None,
+    split: str | None,
+    revision: str | None,
     samples: int,
     temperature: float | None,
     max_tokens: int | None,
@@ -65,7 +76,10 @@ def command(
     format: str,
     quiet: bool,
 ) -> int:
-    """Sample N responses to each of the PROMPTS (one JSON record a line) from one or several models.
+    """Sample N responses to each of the PROMPTS from one or several models.
+
+    PROMPTS is a JSONL, JSON, CSV, TSV, Parquet or Arrow file (plain, .gz or .zst, a glob, or - for stdin), a folder
+    that prefdata validate or datasets wrote, or hf:owner/name. A prompt is text or a list of messages.
 
     Refusals, empty answers and failed calls are recorded as failures, never as responses. Finished calls are kept in
     OUTPUT.state/ledger.jsonl: a run that was stopped continues by itself, and no call is paid twice. The key of OpenAI,
@@ -80,6 +94,9 @@ def command(
             prompts,
             output,
             model=model,
+            column=column,
+            split=split,
+            revision=revision,
             n=samples,
             max_tokens=max_tokens,
             system=system,
@@ -96,6 +113,9 @@ def command(
         prompts,
         output,
         model=model,
+        column=column,
+        split=split,
+        revision=revision,
         n=samples,
         temperature=temperature,
         max_tokens=max_tokens,
@@ -122,6 +142,8 @@ def command(
     click.echo(f"{result.responses} responses to {result.prompts} prompts{cut}: {output}", err=True)
     for reason, number in result.failures.items():
         click.echo(f"  {number:>8}  {reason}", err=True)
+    if result.repeated:
+        click.echo(f"{result.repeated} rows repeat a prompt and were left out: {result.dropped}", err=True)
     if result.invalid:
         click.echo(f"{result.invalid} lines hold no prompt: {result.dropped}", err=True)
     say_calls(result.calls, result.failures.get("call-failed", 0), quiet=quiet)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prefdata.collection.prompts import REPEATED, PromptReader
 from prefdata.collection.sampling import Sampler, Sampling
 from prefdata.endpoint.caller import CallSettings
 from prefdata.endpoint.endpoint import Endpoint, parse_endpoint
@@ -15,9 +16,11 @@ from prefdata.endpoint.reporting import CallCounts, Reporter
 from prefdata.endpoint.run import Inputs, begin
 from prefdata.endpoint.run import estimate as estimate_run
 from prefdata.errors import UsageError
+from prefdata.reading.rawrow import Part
 from prefdata.records.codec import prompt_from, response_set_record
 from prefdata.records.publishing import beside
 from prefdata.records.rows import invalid_record, line
+from prefdata.types import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class CollectResult:
     prompts: int
     invalid: int
     """Lines that hold no prompt; each is in ``dropped``."""
+    repeated: int
+    """Rows with a prompt that stood in an earlier row and has no id of its own; in ``dropped`` too, and no fault."""
     responses: int
     cut: int
     """Responses that end where the token limit was reached (finish_reason "length")."""
@@ -47,6 +52,9 @@ def collect(
     output: str | Path,
     *,
     model: str | Sequence[str],
+    column: str | None = None,
+    split: str | None = None,
+    revision: str | None = None,
     n: int = 4,
     temperature: float | None = None,
     max_tokens: int | None = None,
@@ -67,6 +75,9 @@ def collect(
 ) -> CollectResult:
     """Sample every prompt ``n`` times from every model; write one response set a prompt, in the order of the prompts.
 
+    ``prompts`` is JSONL, JSON, CSV, TSV, Parquet or Arrow with records of schema ``prompt``, or, with ``column``, with
+    a prompt (text or a list of messages) in one column; or a data set folder or ``hf:owner/name``, whose column is
+    "prompt" unless named and whose part ``split`` and ``revision`` choose.
     ``model`` is written MODEL, MODEL@BASE_URL or NAME=MODEL@BASE_URL. Parameters that are ``None`` are left to the
     server; ``concurrency`` ``None`` adapts; ``timeout`` is in seconds, for one attempt in all;
     ``rpm`` and ``tpm`` are calls and tokens a minute at one endpoint. Finished calls are kept
@@ -88,7 +99,7 @@ def collect(
     sampling = Sampling(n, temperature, max_tokens, top_p, system, seed)
     sampler = Sampler(_endpoints([model] if isinstance(model, str) else model), sampling)
     reporter = reporter or Reporter()
-    inputs = Inputs(str(prompts), "prompt", prompt_from, lambda prompt: prompt.id, limit)
+    inputs = _inputs(str(prompts), column, Part(split, revision), limit)
     out = Path(output)
     companions = {"dropped": beside(out, "dropped")}
     tally: Counter[str] = Counter()
@@ -98,7 +109,7 @@ def collect(
         with run.outputs() as files:
             for row in run.rows():
                 if row.noun is None:
-                    tally["invalid"] += 1
+                    tally["repeated" if row.reason == REPEATED else "invalid"] += 1
                     files["dropped"].write(line(invalid_record(row)))
                     continue
                 response_set = sampler.assemble(row.noun, run.session.ledger)
@@ -112,6 +123,7 @@ def collect(
         dropped=companions["dropped"],
         prompts=tally["prompts"],
         invalid=tally["invalid"],
+        repeated=tally["repeated"],
         responses=tally["responses"],
         cut=tally["cut"],
         failures=dict(failures.most_common()),
@@ -124,6 +136,9 @@ def estimate(
     output: str | Path,
     *,
     model: str | Sequence[str],
+    column: str | None = None,
+    split: str | None = None,
+    revision: str | None = None,
     n: int = 4,
     max_tokens: int | None = None,
     system: str | None = None,
@@ -137,9 +152,14 @@ def estimate(
     """The calls, tokens and dollars that ``collect`` with the same arguments would take; no call is made."""
     sampling = Sampling(n, temperature, max_tokens, top_p, system, seed)
     sampler = Sampler(_endpoints([model] if isinstance(model, str) else model), sampling)
-    inputs = Inputs(str(prompts), "prompt", prompt_from, lambda prompt: prompt.id, limit)
+    inputs = _inputs(str(prompts), column, Part(split, revision), limit)
     settings = CallSettings(retry_failed=retry_failed, prices=prices)
     return estimate_run(inputs, Path(output), settings, sampler.planned)
+
+
+def _inputs(name: str, column: str | None, part: Part, limit: int | None) -> Inputs[Prompt]:
+    reader = PromptReader(name, column, part, limit)
+    return Inputs(name, "prompt", prompt_from, lambda prompt: prompt.id, limit, reader.rows)
 
 
 def _endpoints(specs: Sequence[str]) -> list[Endpoint]:

@@ -11,6 +11,7 @@ from prefdata.endpoint.endpoint import Endpoint
 from prefdata.endpoint.ledger import Ledger, Used
 from prefdata.endpoint.prices import Price, Prices
 from prefdata.endpoint.tokens import USUAL, most_completion_tokens, prompt_tokens
+from prefdata.records.spilling import SpillingMap
 
 USUAL_RETRIES = 0.02
 """Share of calls that are made once more, where the ledger does not tell."""
@@ -71,7 +72,7 @@ class Estimator:
 
     def __init__(self, ledger: Ledger | None, prices: Prices, *, retry_failed: bool = False) -> None:
         self._ledger, self._prices, self._retry_failed = ledger, prices, retry_failed
-        self._seen: set[bytes] = set()
+        self._seen = SpillingMap()
         self._by_endpoint: dict[Endpoint, EndpointEstimate] = {}
 
     def add(self, calls: Iterable[Call]) -> None:
@@ -82,7 +83,7 @@ class Estimator:
             key = bytes.fromhex(call.key)
             if key in self._seen:
                 continue
-            self._seen.add(key)
+            self._seen[key] = 1
             own.calls += 1
             standing = self._ledger.standing(call.key) if self._ledger is not None else None
             if standing == "answered":

@@ -1,8 +1,8 @@
 """The ledger of calls: an append-only JSONL file that says what was asked, what came back, and what it used.
 
 A record is written with one ``write`` when its call is finished, so that a killed process loses the calls in flight
-and no other; a line torn by the kill is cut off when the ledger is opened again. Memory holds the index alone: a key
-and a byte offset per call.
+and no other; a line torn by the kill is cut off when the ledger is opened again. Memory holds a bounded part of the
+index, which is a key and a byte offset per call.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Literal
 import orjson
 
 from prefdata.errors import InputError
+from prefdata.records.spilling import SpillingMap
 
 Standing = Literal["answered", "failed"]
 
@@ -47,7 +48,7 @@ class Ledger:
         """Whole lines that are no record: their calls count as not made."""
         self.answered: set[tuple[str, str]] = set()
         """(base URL, model) of every endpoint that ever answered."""
-        self._index: dict[bytes, int] = {}  # the offset of an answer; of a failure -1 - offset
+        self._index = SpillingMap()  # the offset of an answer; of a failure -1 - offset
         try:
             self._file = os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
@@ -91,6 +92,7 @@ class Ledger:
             os.fsync(self._file)
         os.close(self._file)
         self._reader.close()
+        self._index.close()
 
     def __enter__(self) -> Ledger:
         return self
@@ -119,7 +121,7 @@ class Ledger:
     def _enter(self, record: Mapping[str, Any], offset: int) -> None:
         key = bytes.fromhex(record["key"])
         if "failure" in record:
-            if self._index.get(key, -1) < 0:
+            if (known := self._index.get(key)) is None or known < 0:
                 self._index[key] = -1 - offset
         else:
             self._index[key] = offset

@@ -7,7 +7,7 @@ again ends with the same files as one that was not.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,14 @@ class Inputs(Generic[Noun]):
     decode: Callable[[Mapping[str, Any]], Noun]
     identify: Callable[[Noun], str]
     limit: int | None = None
+    read: Callable[[Sequence[Source]], Iterator[Row[Noun]]] | None = None
+    """Reads what is not one record a line; it keeps to ``limit`` itself and opens inputs that are no files."""
+
+    def rows(self, files: Sequence[Source]) -> Iterator[Row[Noun]]:
+        """Every row of ``files`` that is not blank."""
+        if self.read is not None:
+            return self.read(files)
+        return read_rows(files, self.schema, self.decode, limit=self.limit, identify=self.identify)
 
 
 class Run(Generic[Noun]):
@@ -55,12 +63,12 @@ class Run(Generic[Noun]):
 
     def rows(self) -> Iterator[Row[Noun]]:
         """Every line of the input that is not blank."""
-        inputs = self._inputs
-        return read_rows(self._sources, inputs.schema, inputs.decode, limit=inputs.limit, identify=inputs.identify)
+        return self._inputs.rows(self._sources)
 
     def make_calls(self, work: Callable[[Noun], Awaitable[object]]) -> None:
         """The first phase: ``work`` on every valid row."""
-        self.session.reporter.begin(count_lines(self._sources, self._inputs.limit))
+        lines = self._inputs.read is None or all(name.name.endswith(".jsonl") for name in self._sources)
+        self.session.reporter.begin(count_lines(self._sources, self._inputs.limit) if lines else self._inputs.limit)
         try:
             self.session.run((row.noun for row in self.rows() if row.noun is not None), work)
         finally:
@@ -85,8 +93,7 @@ def estimate(
     estimator = Estimator(ledger, prices, retry_failed=settings.retry_failed)
     valid = invalid = 0
     first: Row[Noun] | None = None
-    read = sources([inputs.name])
-    for row in read_rows(read, inputs.schema, inputs.decode, limit=inputs.limit, identify=inputs.identify):
+    for row in inputs.rows(sources([inputs.name])):
         first = first or row
         if row.noun is None:
             invalid += 1
@@ -114,7 +121,7 @@ def begin(
     read = sources([inputs.name])
     check_outputs(out, companions, read, overwrite)
     for source in read:
-        if source.name != STDIN:
+        if source.name != STDIN and inputs.read is None:
             source.open().close()
     with State(out, None) as state:
         paid = False

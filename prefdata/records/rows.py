@@ -11,6 +11,7 @@ import xxhash
 
 from prefdata.errors import InputError
 from prefdata.records.sources import Source
+from prefdata.records.spilling import SpillingMap
 from prefdata.schema import SchemaName, violations
 
 Noun = TypeVar("Noun")
@@ -27,6 +28,15 @@ class Row(Generic[Noun]):
     raw: bytes
     noun: Noun | None
     problem: str | None
+    row: int | None = None
+    """From 1, in a table, which has no lines (``line`` is then 0), or where a row may span lines."""
+    reason: str = "invalid-line"
+    """Why a row with a problem is left out."""
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Line and row, as far as it has them."""
+        return {name: value for name, value in (("line", self.line), ("row", self.row)) if value}
 
 
 def read_rows(
@@ -42,29 +52,29 @@ def read_rows(
     With ``identify``, a second row of the same id has a problem too: what is said of one could not be told from what
     is said of the other.
     """
-    seen: dict[bytes, tuple[str, int]] = {}
-    lines = ((source.name, each) for source in inputs for each in source.lines())
-    for count, (file, physical) in enumerate(lines, start=1):
+    seen, files = SpillingMap(), [source.name for source in inputs]
+    lines = ((place, each) for place, source in enumerate(inputs) for each in source.lines())
+    for count, (place, physical) in enumerate(lines, start=1):
         if limit is not None and count > limit:
             return
         if not physical.raw.strip():
             continue
         noun, problem = _decoded(physical.raw.removeprefix(BOM) if physical.byte == 0 else physical.raw, schema, decode)
         if noun is not None and identify is not None:
-            here = (file, physical.number)
+            here = place << 40 | physical.number
             first = seen.setdefault(xxhash.xxh3_128_digest(identify(noun).encode()), here)
             if first != here:
-                noun, problem = None, f"its id is that of {first[0]} line {first[1]}"
-        yield Row(file, physical.number, physical.raw, noun, problem)
+                noun, problem = None, f"its id is that of {files[first >> 40]} line {first & (1 << 40) - 1}"
+        yield Row(files[place], physical.number, physical.raw, noun, problem)
 
 
 def invalid_record(row: Row[Any]) -> dict[str, Any]:
     """A line of a dropped file for a row that holds no record; bytes that are not UTF-8 are written as \\xNN."""
     return {
-        "reason": "invalid-line",
+        "reason": row.reason,
         "detail": row.problem,
         "file": row.file,
-        "line": row.line,
+        **row.place,
         "raw": row.raw.decode("utf-8", errors="backslashreplace"),
     }
 
@@ -79,7 +89,8 @@ def nothing_to_do(name: str, kind: str, first: Row[Any] | None) -> InputError:
     hint = f"it must hold one {kind} a line, as JSON"
     if first is None:
         return InputError(f"{name} is empty", hint)
-    return InputError(f"no line of {name} is a {kind} (line {first.line}: {first.problem})", hint)
+    ((what, number), *_) = first.place.items()
+    return InputError(f"no {what} of {name} is a {kind} ({what} {number}: {first.problem})", hint)
 
 
 def require_rows(rows: Iterable[Row[Any]], name: str, kind: str) -> None:
@@ -117,6 +128,13 @@ def _decoded(
         return None, f"not JSON: {error}"
     if not isinstance(document, dict):
         return None, "not a JSON object"
+    return decoded(document, schema, decode)
+
+
+def decoded(
+    document: Mapping[str, Any], schema: SchemaName, decode: Callable[[Mapping[str, Any]], Noun]
+) -> tuple[Noun | None, str | None]:
+    """A record as a noun, or what is wrong with it."""
     violation = next(violations(schema, document), None)
     if violation is not None:
         return None, f"{violation.pointer or '/'}: {violation.message}"

@@ -212,9 +212,16 @@ def test_lines_that_are_no_prompts_are_dropped_with_line_and_reason(
         assert server.count == 1
     assert done.code == 1
     document = json.loads(done.out)
-    assert (document["prompts"], document["invalid"], document["responses"]) == (1, 5, 1)
+    assert (document["prompts"], document["invalid"], document["repeated"], document["responses"]) == (1, 4, 1, 1)
     drops = [json.loads(line) for line in (tmp_path / "r.dropped.jsonl").read_text().splitlines()]
-    assert [(drop["line"], drop["reason"]) for drop in drops] == [(each, "invalid-line") for each in (2, 3, 5, 6, 7)]
+    reasons = [
+        (2, "invalid-line"),
+        (3, "invalid-line"),
+        (5, "invalid-line"),
+        (6, "repeated-prompt"),
+        (7, "invalid-line"),
+    ]
+    assert [(drop["line"], drop["reason"]) for drop in drops] == reasons
 
 
 def test_prompts_come_from_stdin_and_a_first_try_takes_few(tmp_path: Path, prefdata: Any) -> None:
