@@ -11,7 +11,7 @@ import click
 from prefdata.cli import common
 from prefdata.cli.output import print_json, say
 from prefdata.pairing.agree import agree
-from prefdata.pairing.agreement import Accuracy, Agreement
+from prefdata.pairing.agreement import Accuracy, Agreement, JudgeReport, RatingReport
 from prefdata.pairing.concordance import ModelReport, Together
 from prefdata.stats import Estimate, Rate
 
@@ -98,7 +98,36 @@ def blocks(found: Agreement) -> list[str]:
                 [[*one.judges, str(one.couples), percent(one.same), kappa(one.kappa)] for one in found.between],
             )
         )
-    return [*tables, *together_blocks(found.together), *model_blocks(found.models)]
+    own = own_family_blocks(found.judges)
+    together, ratings = together_blocks(found.together), rating_blocks(found.ratings)
+    return [*tables, *own, *together, *ratings, *model_blocks(found.models)]
+
+
+def own_family_blocks(found: Sequence[JudgeReport]) -> list[str]:
+    """Judges of whose family some responses are."""
+    rows = []
+    for report in found:
+        if (own := report.own_family) is not None:
+            shares = [f"{100 * share:.1f}" if share is not None else "-" for share in (own.own_share, own.their_share)]
+            against = f"{own.against} on {own.compared}" if own.compared else "-"
+            rows.append([report.judge, own.family, str(own.couples), percent(own.wins)])
+            rows[-1] += [against, *shares, percent(own.excess, sign=True)]
+    if not rows:
+        return []
+    title = "Preference for responses of the judge's own family: % (95% interval; excess in points)\n"
+    return [title + table(["", "family", "couples", "own wins", "against", "its share", "theirs", "excess"], rows)]
+
+
+def rating_blocks(found: Sequence[RatingReport]) -> list[str]:
+    """Ratings by criterion."""
+    if not found:
+        return []
+    rows = []
+    for one in found:
+        means = ", ".join(f"{judge} {mean:.2f}" for judge, mean in one.means.items())
+        rows.append([one.criterion, str(one.responses), kappa(one.alpha), means])
+    title = "Ratings by criterion: Krippendorff's alpha, ordinal (95% interval)\n"
+    return [title + table(["", "responses", "alpha", "mean rating"], rows)]
 
 
 def together_blocks(found: Together) -> list[str]:
@@ -150,10 +179,12 @@ def accuracy_cells(accuracy: Accuracy) -> list[str]:
     return [percent(accuracy.order_0), percent(accuracy.order_1), percent(accuracy.mean), *map(percent, rates)]
 
 
-def percent(found: Rate | Estimate) -> str:
-    """``94.5 (89.9-97.1)``, or ``-`` where undefined."""
+def percent(found: Rate | Estimate, *, sign: bool = False) -> str:
+    """``94.5 (89.9-97.1)``, or ``-`` where undefined; ``sign`` is for differences: ``+12.7 (+8.1 to +17.0)``."""
     if found.value is None or found.low is None or found.high is None:
         return "-"
+    if sign:
+        return f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
     return f"{100 * found.value:.1f} ({100 * found.low:.1f}-{100 * found.high:.1f})"
 
 

@@ -1,18 +1,13 @@
-"""What agreement reports say, and the counts that they are made from."""
+"""What agreement reports say."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from prefdata.pairing.concordance import ModelReport, Together
-from prefdata.pairing.votes import Couple, View, Vote
-from prefdata.stats import Estimate, Rate, mean_of, rate
-
-Swapped = bool
-"""Whether the responses were shown in the other order than that of their set."""
+from prefdata.stats import Estimate, Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +27,40 @@ class Accuracy:
     decided: Rate
     """Couples on which all orders together name a winner: those that would become pairs."""
     right_if_decided: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFamily:
+    """How a language model judges responses of its own family, on couples with exactly one of them."""
+
+    family: str
+    couples: int
+    """Such couples on which the judge has a vote."""
+    wins: Rate
+    """The own response wins, of the votes with a winner."""
+    against: Literal["gold", "others"]
+    """What the judge is held against: gold where there is some, else the mean vote of judges of no such family."""
+    compared: int
+    """Couples on which that has a vote too."""
+    own_share: float | None
+    """The judge's share for the own response on these, a tie counting half."""
+    their_share: float | None
+    """That of gold, or of the others, on the same couples."""
+    excess: Estimate
+    """Mean of the difference, in [-1, 1]: above 0 the judge prefers its own more than they do. Bootstrap interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class RatingReport:
+    """Ratings on one criterion, response by response."""
+
+    criterion: str
+    responses: int
+    """Responses that at least two judges rated."""
+    alpha: Estimate
+    """Krippendorff's alpha, ordinal; its value is None where it is undefined."""
+    means: Mapping[str, float]
+    """The mean rating that each judge gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +86,8 @@ class JudgeReport:
     """The same outcome in both orders, of the couples with both orders readable."""
     accuracy: Accuracy | None
     """Against gold; None without gold."""
+    own_family: OwnFamily | None = None
+    """None where no response of the judge's family stands beside one of another, or responses name no models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,103 +136,11 @@ class Agreement:
     models: tuple[ModelReport, ...] = ()
     """The models that wrote the responses, the strongest first; none without responses that name them."""
     groups: tuple[Group, ...] = ()
-    """The same for each source and each criterion, where there are several."""
+    """The same for each source, where there are several, and for each criterion."""
+    ratings: tuple[RatingReport, ...] = ()
+    """Agreement of the ratings on each criterion."""
 
     @property
     def ok(self) -> bool:
         """Whether every line could be read and every judgment belongs to a response that is there."""
         return not self.invalid_lines and not self.unused
-
-
-@dataclass(slots=True)
-class AccuracyTally:
-    """Counts behind an Accuracy."""
-
-    couples: int = 0
-    judged: Counter[Swapped] = field(default_factory=Counter)
-    right: Counter[Swapped] = field(default_factory=Counter)
-    shares: Counter[float] = field(default_factory=Counter)
-    both: int = 0
-    both_right: int = 0
-    readable: int = 0
-    agree: int = 0
-    decided: int = 0
-    right_if_decided: int = 0
-
-    def add(self, orders: Mapping[Swapped, Vote], together: str | None, gold: str) -> None:
-        """One couple: the vote in each order shown, the winner of all orders together, and the winner by gold."""
-        right = {swapped: vote.winner == gold for swapped, vote in orders.items()}
-        self.couples += 1
-        self.judged.update(orders.keys())
-        self.right.update(swapped for swapped, is_right in right.items() if is_right)
-        self.shares[sum(right.values()) / len(right)] += 1
-        if len(orders) == 2:
-            self.both += 1
-            self.both_right += all(right.values())
-            if all(vote.counts for vote in orders.values()):
-                self.readable += 1
-                self.agree += len({vote.winner for vote in orders.values()}) == 1
-        self.decided += together is not None
-        self.right_if_decided += together == gold
-
-    def accuracy(self, seed: int) -> Accuracy:
-        """The rates and their intervals."""
-        shares = sorted(self.shares)
-        return Accuracy(
-            couples=self.couples,
-            order_0=rate(self.right[False], self.judged[False]),
-            order_1=rate(self.right[True], self.judged[True]),
-            mean=mean_of(shares, [self.shares[share] for share in shares], seed=seed),
-            both_right=rate(self.both_right, self.both),
-            orders_agree=rate(self.agree, self.readable),
-            decided=rate(self.decided, self.couples),
-            right_if_decided=rate(self.right_if_decided, self.decided),
-        )
-
-
-@dataclass(slots=True)
-class JudgeTally:
-    """Counts behind a JudgeReport."""
-
-    judgments: int = 0
-    couples: int = 0
-    verdicts: Counter[str] = field(default_factory=Counter)
-    first_shown: int = 0
-    of_different_length: int = 0
-    longer: int = 0
-    both: int = 0
-    agree: int = 0
-    accuracy: AccuracyTally = field(default_factory=AccuracyTally)
-
-    def add_view(self, couple: Couple, view: View, longer: str | None) -> None:
-        """One couple as this judge sees it; ``longer`` is the longer response, if there is one."""
-        self.couples += 1
-        for swapped, vote in view.orders.items():
-            self.verdicts["winner" if vote.winner is not None else vote.reason or "tie"] += 1
-            if vote.winner is not None:
-                self.first_shown += vote.winner == couple[swapped]
-                if longer is not None:
-                    self.of_different_length += 1
-                    self.longer += vote.winner == longer
-        if len(view.orders) == 2 and all(vote.counts for vote in view.orders.values()):
-            self.both += 1
-            self.agree += len({vote.winner for vote in view.orders.values()}) == 1
-
-    def report(self, judge: str, *, gold: bool, lengths: bool, seed: int) -> JudgeReport:
-        """The rates and their intervals."""
-        seen = self.verdicts
-        readable = seen["winner"] + seen["tie"] + seen["both-bad"]
-        return JudgeReport(
-            judge=judge,
-            judgments=self.judgments,
-            couples=self.couples,
-            unreadable=rate(seen["unreadable-verdict"], seen.total()),
-            failed=rate(seen["call-failed"], seen.total()),
-            abstained=rate(seen["abstained"], seen.total()),
-            both_bad=rate(seen["both-bad"], readable),
-            ties=rate(seen["tie"], readable),
-            first_shown=rate(self.first_shown, seen["winner"]),
-            longer=rate(self.longer, self.of_different_length) if lengths else None,
-            orders_agree=rate(self.agree, self.both),
-            accuracy=self.accuracy.accuracy(seed) if gold else None,
-        )

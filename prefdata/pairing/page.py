@@ -47,6 +47,21 @@ def _sections(found: Agreement, head: str) -> Iterable[str]:
     for title, note, lines, zero in biases:
         if any(line.found.value is not None for line in lines):
             yield section(title, note, forest(lines, 0, 1, zero), head=head)
+    own = [Line(f"{j.judge} ({j.own_family.family})", j.own_family.excess) for j in judges if j.own_family]
+    if any(line.found.value is not None for line in own):
+        against = next(j.own_family.against for j in judges if j.own_family)
+        note = "How much larger a share of the responses of its own family wins by the judge than by "
+        note += "gold" if against == "gold" else "the other judges"
+        yield section("Preference for its own family", f"{note}; dashed: no more.", forest(own, -1, 1, 0), head=head)
+    if found.ratings:
+        lines = [Line(one.criterion, one.alpha) for one in found.ratings]
+        note = "Krippendorff's alpha, ordinal, of the ratings on each criterion."
+        means = [
+            [one.criterion, str(one.responses), ", ".join(f"{judge} {mean:.2f}" for judge, mean in one.means.items())]
+            for one in found.ratings
+        ]
+        ratings = table(["criterion", "responses rated twice", "mean rating"], means)
+        yield section("Ratings", note, forest(lines, least(lines), 1, 0) + ratings, head=head)
     if found.models:
         note = "Bradley-Terry strengths, ties included, in Elo points around 1000."
         lines = [Line(one.model, one.elo) for one in found.models]
