@@ -49,9 +49,9 @@ def _sections(found: Agreement, head: str) -> Iterable[str]:
             yield section(title, note, forest(lines, 0, 1, zero), head=head)
     own = [Line(f"{j.judge} ({j.own_family.family})", j.own_family.excess) for j in judges if j.own_family]
     if any(line.found.value is not None for line in own):
-        against = next(j.own_family.against for j in judges if j.own_family)
+        held = next(j.own_family.against for j in judges if j.own_family)
         note = "How much larger a share of the responses of its own family wins by the judge than by "
-        note += "gold" if against == "gold" else "the other judges"
+        note += "gold" if held == "gold" else "the other judges"
         yield section("Preference for its own family", f"{note}; dashed: no more.", forest(own, -1, 1, 0), head=head)
     if found.ratings:
         lines = [Line(one.criterion, one.alpha) for one in found.ratings]
