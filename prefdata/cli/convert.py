@@ -170,6 +170,8 @@ def _print(result: ConvertResult, quiet: bool) -> None:
     else:
         made = f"{counts.pairs} pairs from {counts.kept} of {counts.preferences} preferences: {result.output}"
     click.echo(f"{counts.rows} rows\n{made}", err=True)
+    if counts.broken_responses:
+        click.echo(f"{counts.broken_responses} responses are no text: kept and marked, no pair comes of them", err=True)
     if result.pushed is not None:
         click.echo(f"uploaded: {result.pushed}", err=True)
     if counts.dropped:

@@ -33,7 +33,7 @@ from prefdata.types import Judgment, PreferencePair, ResponseSet
 
 Paths = str | Path | Sequence[str | Path]
 
-BROKEN = ("invalid-line", "wrong-shape")
+BROKEN = ("invalid-line", "wrong-shape", "broken-response")
 """Reasons that say that a row is not what the file should hold."""
 
 

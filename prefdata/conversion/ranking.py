@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefdata.conversion.outcomes import Ranked
-from prefdata.conversion.sides import Side
+import orjson
+
+from prefdata.conversion.outcomes import Ranked, Row
+from prefdata.conversion.sides import Side, column, kind
+from prefdata.pairing.pairs import BROKEN
 from prefdata.records.codec import content_record, message_from
 from prefdata.records.ids import content_id
 from prefdata.types import Content, Judge, Judgment, Prompt, Response, ResponseSet
@@ -16,6 +19,19 @@ def response(id: str, content: Side, model: str | None = None, **metadata: Any) 
     """One candidate; ``metadata`` keeps what is not None."""
     kept = {name: value for name, value in metadata.items() if value is not None}
     return Response(id, _content(content), model=model, metadata=kept)
+
+
+def answer(row: Row, name: str, id: str, model: str | None = None, **metadata: Any) -> Response:
+    """The candidate in a column of text.
+
+    One of another kind (a boolean, a number) was text once and lost its form on the way. People judged it, so that it
+    stays in the set, as JSON and marked; no pair is made from it. Raises WrongShapeError where the column is missing.
+    """
+    value = column(row, name)
+    if isinstance(value, str):
+        return response(id, value, model, **metadata)
+    written = orjson.dumps(value).decode()
+    return response(id, written, model, **metadata, **{BROKEN: f'column "{name}" holds {kind(value)}, not text'})
 
 
 def response_set(
@@ -40,23 +56,28 @@ def judgment(
     scores: Mapping[str, float] | None = None,
     strength: float | None = None,
     rationale: str | None = None,
+    **more: Any,
 ) -> Judgment:
     """One act of judging what ``ranking`` holds, else all responses.
 
-    Foreign files do not tell the order shown, so that it stands as the order of the set.
+    Foreign files seldom tell the order shown, so that it stands as the order of the set. ``more`` are further fields.
     """
     judged = {id for tier in ranking for id in tier} if ranking is not None else None
+    fields: dict[str, Any] = {
+        "shown": tuple(one.id for one in of.responses if judged is None or one.id in judged),
+        "order": 0,
+        **more,
+    }
     return Judgment(
         id=content_id({"response_set": of.id, "judge": [judge.kind, judge.name]}),
         response_set_id=of.id,
-        shown=tuple(one.id for one in of.responses if judged is None or one.id in judged),
         ranking=None if ranking is None else tuple(tuple(tier) for tier in ranking),
         judge=judge,
         flags=flags,
         scores=scores or {},
         strength=strength,
         rationale=rationale,
-        order=0,
+        **fields,
     )
 
 

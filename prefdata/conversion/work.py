@@ -10,7 +10,7 @@ from typing import Any, Literal
 from prefdata.conversion.carrying import CARRIED, carried, restore
 from prefdata.conversion.outcomes import Format, NoPlaceError, Outcome, Paired, Ranked, WrongShapeError
 from prefdata.errors import InputError
-from prefdata.pairing.pairs import PairingSettings, dropped_record, pairs_of
+from prefdata.pairing.pairs import BROKEN, PairingSettings, dropped_record, pairs_of
 from prefdata.reading.rawrow import RawRow
 from prefdata.records.codec import judgment_record, pair_id, pair_record, response_set_record
 from prefdata.records.sinks import MAIN, Sinks
@@ -37,6 +37,8 @@ class ConvertCounts:
     pairs: int = 0
     response_sets: int = 0
     judgments: int = 0
+    broken_responses: int = 0
+    """Responses of another kind than text, kept in their sets and marked; no pair is made from them."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Preferences without a pair, by reason."""
 
@@ -96,6 +98,7 @@ class Work:
         elif self._write is None:
             self._keep()
             self.counts.response_sets += 1
+            self.counts.broken_responses += sum(BROKEN in one.metadata for one in outcome.response_set.responses)
             self.counts.judgments += len(outcome.judgments)
             record["prompt"]["metadata"] = {**record["prompt"].get("metadata", {}), **_source(row)}
             self._into.write(MAIN, record)

@@ -19,6 +19,9 @@ from prefdata.types import Content, Judgment, PreferencePair, ResponseSet
 Strategy = Literal["best-worst", "best-random", "adjacent", "all"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
+BROKEN = "broken"
+"""Key of a response's metadata that says why it is not what its writer wrote: it can be judged, and never trains."""
+
 Choice = tuple[str, str]
 """Response ids: chosen, rejected."""
 
@@ -81,6 +84,8 @@ def pairs_of(
         if judgment.response_set_id != response_set.id:
             raise ValueError(f"judgment {judgment.id} is of response set {judgment.response_set_id}")
     contents = _contents(response_set)
+    broken = {one.id: why for one in response_set.responses if (why := one.metadata.get(BROKEN))}
+    whole = [id for id in contents if id not in broken]
     judgment_ids = tuple(sorted({judgment.id for judgment in judgments}))
 
     def dropped(reason: str, detail: str | None = None) -> tuple[list[PreferencePair], list[Dropped]]:
@@ -89,7 +94,9 @@ def pairs_of(
     if len(contents) < 2:
         lost = len(response_set.failures)
         return dropped("fewer-than-two-responses", f"{lost} calls gave no response" if lost else None)
-    aliases = _aliases(contents)
+    if broken and len(whole) < 2:
+        return dropped("broken-response", "; ".join(f"response {id}: {why}" for id, why in broken.items()))
+    aliases = _aliases({id: contents[id] for id in whole})
     distinct = sorted(set(aliases.values()))
     if len(distinct) < 2:
         return dropped("identical-responses")

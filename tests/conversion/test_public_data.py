@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -72,15 +73,36 @@ def test_pandalm_counts(shared_data: Path) -> None:
     result = api.convert(shared_data / "pandalm_testset_v1.json")
     counts = result.counts
     assert (result.format, counts.rows, counts.preferences) == ("pandalm", 999, 999)
-    assert counts.dropped["wrong-shape"] == 6  # a boolean for a response
+    assert counts.dropped["broken-response"] == 6  # a boolean for a response
     assert counts.kept + sum(counts.dropped.values()) == 999
-    broken = [record for record in result.dropped if record["reason"] == "wrong-shape"]
+    assert not result.ok
+    broken = [record for record in result.dropped if record["reason"] == "broken-response"]
     assert all("holds a boolean, not text" in record["detail"] for record in broken)
-    assert [orjson.loads(record["raw"])["idx"] for record in broken] == [157, 158, 159, 161, 162, 164]
+    assert [record["response_set_id"] for record in broken] == ["157", "158", "159", "161", "162", "164"]
     sets = api.convert(shared_data / "pandalm_testset_v1.json", to="responses")
-    assert (sets.counts.response_sets, sets.counts.judgments) == (993, 2979)
+    assert (sets.counts.response_sets, sets.counts.judgments, sets.counts.broken_responses) == (999, 2997, 6)
+    assert sets.ok
     empty = [one for one in sets.response_sets if any(response.content == "" for response in one.responses)]
     assert len(empty) == 54
+
+
+def test_pandalm_kappas_by_the_commands_alone(shared_data: Path, tmp_path: Path, prefdata: Run) -> None:
+    source = shared_data / "pandalm_testset_v1.json"
+    done = prefdata("convert", source, "-o", "r.jsonl", "--to", "responses", cwd=tmp_path)
+    assert (done.returncode, "6 responses are no text: kept and marked" in done.stderr) == (0, True), done.stderr
+    done = prefdata("agree", "r.judgments.jsonl", "--responses", "r.jsonl", "--format", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = orjson.loads(done.stdout)
+    kappas = [(one["couples"], round(one["kappa"]["value"], 3)) for one in found["between"]]
+    assert kappas == [(999, 0.852), (999, 0.879), (999, 0.862)]
+    done = prefdata("pair", "r.jsonl", "r.judgments.jsonl", "-o", "pairs.jsonl", cwd=tmp_path)
+    assert "6  broken-response" in done.stderr
+    validated = api.validate(tmp_path / "pairs.jsonl", output=tmp_path / "dataset")
+    refused = [orjson.loads(line) for line in (tmp_path / "dataset" / "quarantine.jsonl").read_bytes().splitlines()]
+    assert set(validated.counts.quarantined_by_code) == {"PRF002"}
+    empty = [json.loads(record["raw"]) for record in refused]
+    assert len(empty) > 40  # of the 54 empty ones, those on which the people agree
+    assert all("" in (pair["chosen"], pair["rejected"]) for pair in empty)
 
 
 def test_oasst_figures(shared_data: Path, tmp_path: Path, prefdata: Run) -> None:

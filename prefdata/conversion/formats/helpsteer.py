@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from prefdata.conversion.outcomes import Format, Outcome, Ranked, Row, WrongShapeError, each
-from prefdata.conversion.ranking import judgment, of_two, response, response_set, scored
+from prefdata.conversion.ranking import answer, judgment, of_two, response_set, scored
 from prefdata.conversion.sides import Side, column, leftover, messages, number, text
 from prefdata.types import Judge
 
@@ -22,9 +22,7 @@ def detect_two(row: Row) -> float:
 
 def read_two(rows: Sequence[Row]) -> Iterable[Outcome]:
     used = ("prompt", "response", "helpfulness")
-    responses = [
-        response(str(place), text(row, "response"), None, **leftover(row, used)) for place, row in enumerate(rows)
-    ]
+    responses = [answer(row, "response", str(place), **leftover(row, used)) for place, row in enumerate(rows)]
     scores = {str(place): number(row, "helpfulness") for place, row in enumerate(rows)}
     yield scored(response_set(_conversation(text(rows[0], "prompt")), responses), TWO, scores)
 
@@ -48,7 +46,7 @@ def read_three(row: Row) -> Outcome:
         raise WrongShapeError(f'column "overall_preference" holds {preference}, which is not between -3 and 3')
     winner = None if preference == 0 else "1" if preference < 0 else "2"
     used = ("context", "response1", "response2", "overall_preference")
-    responses = [response(id, text(row, f"response{id}")) for id in ("1", "2")]
+    responses = [answer(row, f"response{id}", id) for id in ("1", "2")]
     of = response_set(messages(column(row, "context"), "context"), responses, metadata=leftover(row, used))
     return Ranked(of, (judgment(of, THREE, of_two(winner, ("1", "2")), strength=abs(preference)),))
 

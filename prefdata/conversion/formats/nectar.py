@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefdata.conversion.formats.hh import transcript
 from prefdata.conversion.outcomes import Format, Outcome, Ranked, Row, each
-from prefdata.conversion.ranking import by_score, judgment, response, response_set
+from prefdata.conversion.ranking import answer, by_score, judgment, response_set
 from prefdata.conversion.sides import leftover, number, objects, optional, text
 from prefdata.types import Judge
 
@@ -23,7 +23,7 @@ def read(row: Row) -> Outcome:
     if context[-1]["role"] == "assistant" and not context[-1]["content"].strip():
         context.pop()  # "\n\nAssistant: " invites the answer: it is no turn
     answers = objects(row, "answers")
-    responses = [response(str(n), text(one, "answer"), optional(one, "model")) for n, one in enumerate(answers)]
+    responses = [answer(one, "answer", str(n), optional(one, "model")) for n, one in enumerate(answers)]
     of = response_set(context, responses, metadata=leftover(row, ("prompt", "answers")))
     ranks = {str(n): -number(one, "rank") for n, one in enumerate(answers)}
     return Ranked(of, (judgment(of, JUDGE, by_score(ranks)),))

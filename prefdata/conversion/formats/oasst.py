@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from prefdata.conversion.outcomes import Format, NoPair, Outcome, Ranked, Row, WrongShapeError
-from prefdata.conversion.ranking import by_score, judgment, response, response_set
+from prefdata.conversion.ranking import answer, by_score, judgment, response_set
 from prefdata.conversion.sides import ROLES, Messages, column, kind, leftover, objects, optional, text
 from prefdata.types import Judge
 
@@ -42,27 +42,25 @@ def _groups(message: Row, path: Messages) -> Iterator[Outcome]:
 
 
 def _group(message: Row, path: Messages, answers: Sequence[Row]) -> Outcome:
-    ranks = {
-        _id(answer, place): _rank(answer) for place, answer in enumerate(answers) if answer.get("rank") is not None
-    }
+    ranks = {_id(reply, place): _rank(reply) for place, reply in enumerate(answers) if reply.get("rank") is not None}
     if len(ranks) < 2:
         return NoPair(
             "no-ranked-replies", f"{len(ranks)} of {len(answers)} replies to {message.get('message_id')} are ranked"
         )
     responses = [
-        response(_id(answer, place), text(answer, "text"), optional(answer, "model_name"), **leftover(answer, KEPT))
-        for place, answer in enumerate(answers)
+        answer(reply, "text", _id(reply, place), optional(reply, "model_name"), **leftover(reply, KEPT))
+        for place, reply in enumerate(answers)
     ]
     of = response_set(path, responses, id=optional(message, "message_id"), metadata=leftover(message, KEPT))
     return Ranked(of, (judgment(of, JUDGE, by_score({id: -rank for id, rank in ranks.items()})),))
 
 
-def _id(answer: Row, place: int) -> str:
-    return optional(answer, "message_id") or str(place)
+def _id(reply: Row, place: int) -> str:
+    return optional(reply, "message_id") or str(place)
 
 
-def _rank(answer: Row) -> int:
-    rank = answer["rank"]
+def _rank(reply: Row) -> int:
+    rank = reply["rank"]
     if isinstance(rank, bool) or not isinstance(rank, int):
         raise WrongShapeError(f"a reply has {kind(rank)} for a rank that is no whole number")
     return rank

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefdata.conversion.outcomes import Format, Outcome, Ranked, Row, WrongShapeError, each
-from prefdata.conversion.ranking import judgment, of_two, response, response_set
+from prefdata.conversion.ranking import answer, judgment, of_two, response_set
 from prefdata.conversion.sides import leftover, number, optional, text
 from prefdata.types import Judge
 
@@ -17,7 +17,7 @@ def detect(row: Row) -> float:
 
 def read(row: Row) -> Outcome:
     models = [*str(row.get("cmp_key") or "").split("_"), "", ""]
-    responses = [response(id, text(row, f"response{id}"), models[int(id) - 1] or None) for id in ("1", "2")]
+    responses = [answer(row, f"response{id}", id, models[int(id) - 1] or None) for id in ("1", "2")]
     asked = "\n\n".join(part for part in (text(row, "instruction"), optional(row, "input")) if part)
     of = response_set(
         asked, responses, id=None if row.get("idx") is None else str(row["idx"]), metadata=leftover(row, COLUMNS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from prefdata.conversion.outcomes import Format, Outcome, Ranked, Row, WrongShapeError, each
-from prefdata.conversion.ranking import judgment, of_two, response, response_set
+from prefdata.conversion.ranking import answer, judgment, of_two, response_set
 from prefdata.conversion.sides import leftover, number, text
 from prefdata.types import Judge
 
@@ -24,7 +24,7 @@ def read(row: Row, label: str) -> Outcome:
     winner = number(row, name)
     if winner not in (0, 1):
         raise WrongShapeError(f'column "{name}" holds {winner}, which is neither 0 nor 1')
-    responses = [response(id, text(row, f"response_{id}")) for id in ("0", "1")]
+    responses = [answer(row, f"response_{id}", id) for id in ("0", "1")]
     used = ("prompt", "response_0", "response_1", name)
     of = response_set(text(row, "prompt"), responses, metadata=leftover(row, used))
     judge = Judge("human", f"pku-saferlhf-{label}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefdata.conversion.outcomes import Format, Outcome, Ranked, Row, WrongShapeError, each
-from prefdata.conversion.ranking import judgment, of_two, response, response_set
+from prefdata.conversion.ranking import answer, judgment, of_two, response_set
 from prefdata.conversion.sides import leftover, number, text
 from prefdata.types import Judge
 
@@ -15,7 +15,7 @@ def detect(row: Row) -> float:
 
 
 def read(row: Row) -> Outcome:
-    responses = [response(side, text(row, f"human_ref_{side}")) for side in ("A", "B")]
+    responses = [answer(row, f"human_ref_{side}", side) for side in ("A", "B")]
     label = number(row, "labels")
     if label not in (0, 1):
         raise WrongShapeError(f'column "labels" holds {label}, which is neither 1 (A) nor 0 (B)')

@@ -6,7 +6,7 @@ The fine-grained score ranks them: thousands of completions carry an overall sco
 from __future__ import annotations
 
 from prefdata.conversion.outcomes import Format, Outcome, Row, each
-from prefdata.conversion.ranking import response, response_set, scored
+from prefdata.conversion.ranking import answer, response_set, scored
 from prefdata.conversion.sides import leftover, number, objects, optional, text
 from prefdata.types import Judge
 
@@ -24,12 +24,7 @@ def detect(row: Row) -> float:
 def read(row: Row) -> Outcome:
     completions = objects(row, "completions")
     responses = [
-        response(
-            str(place),
-            text(one, "response"),
-            optional(one, "model"),
-            **leftover(one, ("response", "model", SCORE)),
-        )
+        answer(one, "response", str(place), optional(one, "model"), **leftover(one, ("response", "model", SCORE)))
         for place, one in enumerate(completions)
     ]
     asked = response_set(

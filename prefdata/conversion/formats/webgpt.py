@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefdata.conversion.outcomes import Format, Outcome, Row, WrongShapeError, each
-from prefdata.conversion.ranking import response, response_set, scored
+from prefdata.conversion.ranking import answer, response_set, scored
 from prefdata.conversion.sides import column, kind, leftover, number, text
 from prefdata.types import Judge
 
@@ -18,7 +18,7 @@ def read(row: Row) -> Outcome:
     question = column(row, "question")
     if not isinstance(question, dict):
         raise WrongShapeError(f'column "question" holds {kind(question)}, not an object')
-    responses = [response(id, text(row, f"answer_{id}"), None, quotes=row.get(f"quotes_{id}")) for id in ("0", "1")]
+    responses = [answer(row, f"answer_{id}", id, quotes=row.get(f"quotes_{id}")) for id in ("0", "1")]
     about = {
         **leftover(question, ("full_text",)),
         **leftover(row, ("question", *(f"{name}_{n}" for name in ("answer", "score", "quotes") for n in (0, 1)))),
