@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prefdata.conversion.formats import (
+    alpaca_eval,
     arena,
     argilla,
     axolotl,
@@ -13,6 +14,7 @@ from prefdata.conversion.formats import (
     hh,
     kto,
     llamafactory,
+    llmbar,
     ms_swift,
     nectar,
     oasst,
@@ -56,6 +58,8 @@ FORMATS: dict[str, Format] = {
         pku.SAFER,
         oasst.FORMAT,
         pandalm.FORMAT,
+        alpaca_eval.FORMAT,
+        llmbar.FORMAT,
     )
 }
 EXPORTS: dict[str, Export] = {

@@ -61,22 +61,43 @@ class Work:
     def take(self, rows: Sequence[RawRow]) -> None:
         """One row, or the rows of one group."""
         self.counts.rows += len(rows)
-        problem, reason, outcomes = rows[0].problem, "invalid-line", list[Outcome]()
-        if problem is None:
-            try:
-                outcomes = list(self._format.read([row.value for row in rows if row.value is not None]))
-            except WrongShapeError as error:
-                problem, reason = str(error), "wrong-shape"
-        if problem is not None:
-            for row in rows:
-                self._drop(row, reason, problem, raw=True)
+        if rows[0].problem is not None:  # such a row is never in a group
+            self._drop(rows[0], "invalid-line", rows[0].problem, raw=True)
+            return
+        rows, outcomes = self._outcomes(rows)
+        group = rows if len(rows) > 1 else ()
         for outcome in outcomes:
             if isinstance(outcome, Paired):
                 self._pair(rows[0], outcome)
             elif isinstance(outcome, Ranked):
-                self._ranked(rows[0], outcome)
+                self._ranked(rows[0], outcome, group)
             else:
-                self._drop(rows[0], outcome.reason, outcome.detail, raw=len(outcomes) == 1)
+                self._drop(rows[0], outcome.reason, outcome.detail, raw=len(outcomes) == 1, group=group)
+
+    def _outcomes(self, rows: Sequence[RawRow]) -> tuple[Sequence[RawRow], list[Outcome]]:
+        """What the rows become, and which of them do: a broken row does not take the rest of its group with it."""
+        while rows:
+            try:
+                return rows, self._read(rows)
+            except WrongShapeError as error:
+                problems = [self._problem(row) for row in rows]
+                if not any(problems):  # each by itself is right, and they do not fit together
+                    problems = [str(error)] * len(rows)
+                for row, problem in zip(rows, problems, strict=True):
+                    if problem is not None:
+                        self._drop(row, "wrong-shape", problem, raw=True)
+                rows = [row for row, problem in zip(rows, problems, strict=True) if problem is None]
+        return rows, []
+
+    def _read(self, rows: Sequence[RawRow]) -> list[Outcome]:
+        return list(self._format.read([row.value for row in rows if row.value is not None]))
+
+    def _problem(self, row: RawRow) -> str | None:
+        try:
+            self._read([row])
+        except WrongShapeError as error:
+            return str(error)
+        return None
 
     def _pair(self, row: RawRow, outcome: Paired) -> None:
         record = {"id": "", **outcome.record}
@@ -91,7 +112,7 @@ class Work:
         else:
             self._keep()
 
-    def _ranked(self, row: RawRow, outcome: Ranked) -> None:
+    def _ranked(self, row: RawRow, outcome: Ranked, group: Sequence[RawRow]) -> None:
         record = response_set_record(outcome.response_set)
         if problem := _problem("response_set", record):
             self._drop(row, "wrong-shape", problem, raw=True)
@@ -108,7 +129,7 @@ class Work:
             pairs, gone = pairs_of(outcome.response_set, outcome.judgments, self._settings)
             for nothing in gone:
                 listed = dropped_record(nothing)
-                self._drop(row, listed.pop("reason"), listed.pop("detail", None), **listed)
+                self._drop(row, listed.pop("reason"), listed.pop("detail", None), group=group, **listed)
             problems = [self._write_pair(row, pair_record(pair)) for pair in pairs]
             if None in problems:
                 self._keep()
@@ -131,13 +152,25 @@ class Work:
         self.counts.pairs += 1
         return None
 
-    def _drop(self, row: RawRow, reason: str, detail: str | None, *, raw: bool = False, **more: Any) -> None:
+    def _drop(
+        self,
+        row: RawRow,
+        reason: str,
+        detail: str | None,
+        *,
+        raw: bool = False,
+        group: Sequence[RawRow] = (),
+        **more: Any,
+    ) -> None:
+        """List a preference without a pair; ``group`` are the rows that it is made of, where they are several."""
         if reason == "tie" and self._tie == "fail":
             where = ", ".join(f"{name} {value}" for name, value in row.place.items())
             raise InputError(f"a tie: {where}" + (f" ({detail})" if detail else ""), "drop ties with --tie drop")
         self.counts.preferences += 1
         self.counts.dropped[reason] += 1
-        record = {"reason": reason, "detail": detail, **row.place, **more, "raw": row.text if raw else None}
+        together = [{**one.place, "raw": one.text} for one in group] or None
+        text = row.text if raw and not group else None
+        record = {"reason": reason, "detail": detail, **row.place, **more, "raw": text, "rows": together}
         self._into.write(DROPPED, {name: value for name, value in record.items() if value is not None})
 
 

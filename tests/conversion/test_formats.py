@@ -339,3 +339,57 @@ def test_every_format_stands_in_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
     missing = [name for name in (*FORMATS, *EXPORTS) if f"`{name}`" not in page]
     assert missing == []
+
+
+def test_alpaca_eval_gathers_the_people_of_one_comparison(tmp_path: Path) -> None:
+    row = example("alpaca-eval")
+    said = [(3, 2), ("gpt", 1.25), (4, 0), ("claude", None), (5, 2)]
+    rows = [{**row, "annotator": who, "preference": preference} for who, preference in said]
+    result = convert(tmp_path, *rows[:2], example("alpaca-eval", instruction="Other?"), *rows[2:], to="responses")
+    assert (result.counts.response_sets, result.counts.judgments) == (2, 6)
+    own = [one for one in result.judgments if one.response_set_id == result.response_sets[0].id]
+    assert [(one.judge.kind, one.judge.name) for one in own] == [
+        ("human", "annotator3"),
+        ("llm", "gpt"),
+        ("human", "annotator4"),
+        ("llm", "claude"),
+        ("human", "annotator5"),
+    ]
+    assert [one.ranking for one in own] == [
+        (("2",), ("1",)),
+        (("1",), ("2",)),
+        (("1", "2"),),
+        None,
+        (("2",), ("1",)),
+    ]
+    assert [one.probability for one in own] == [None, 0.75, None, None, None]
+    assert own[3].flags == ("unreadable",)
+    turned = convert(tmp_path, {**row, "shown_first": "output_2"}, to="responses").judgments[0]
+    assert (turned.shown, turned.order, turned.probability) == (("2", "1"), 1, pytest.approx(0.97))
+    assert reasons(tmp_path, row, {**row, "preference": 3}) == {"wrong-shape": 1}
+
+
+def test_a_response_that_is_no_text_is_kept_with_what_people_said_of_it(tmp_path: Path) -> None:
+    """One of two or of many; pairs come of the others only."""
+    two = example("pandalm", response1=True)
+    result = convert(tmp_path, two, to="responses")
+    assert (result.ok, result.counts.broken_responses, len(result.judgments)) == (True, 1, 3)
+    assert result.response_sets[0].responses[0].content == "true"
+    assert reasons(tmp_path, two) == {"broken-response": 1}
+    four = example("ultrafeedback")
+    four["completions"] = [*four["completions"], {"model": "d", "response": 7, "fine-grained_score": 5.0}]
+    pair = one(tmp_path, four)
+    assert (pair.chosen, pair.rejected) == ("BETTER", "WORSE")
+    assert reasons(tmp_path, example("shp"), example("shp", human_ref_A=None)) == {"wrong-shape": 1}
+
+
+def test_a_broken_row_leaves_the_rest_of_its_group_alone(tmp_path: Path) -> None:
+    """Neighbours in helpsteer2; scattered ones are gathered in kto, where a lone kind is listed with all its rows."""
+    better = FORMATS["helpsteer2"].examples
+    result = convert(tmp_path, better[0], {**better[0], "helpfulness": "very"}, better[1])
+    assert ([pair.chosen for pair in result.pairs], dict(result.counts.dropped)) == (["BETTER"], {"wrong-shape": 1})
+    assert (result.counts.rows, result.dropped[0]["line"]) == (3, 2)
+    liked = [{"prompt": "Sum?", "completion": said, "label": True} for said in ("one", "two")]
+    (lost,) = convert(tmp_path, *liked).dropped
+    assert lost["reason"] == "unpaired"
+    assert [(row["line"], orjson.loads(row["raw"])["completion"]) for row in lost["rows"]] == [(1, "one"), (2, "two")]

@@ -123,3 +123,34 @@ def test_oasst_figures(shared_data: Path, tmp_path: Path, prefdata: Run) -> None
     by_files = {orjson.loads(line)["id"] for line in (tmp_path / "pairs.jsonl").read_bytes().splitlines()}
     assert by_files == {pair.id for pair in api.convert(source, strategy="all").pairs}
     assert len(by_files) > 212
+
+
+def test_alpaca_eval_mean_by_the_commands_alone(shared_data: Path, tmp_path: Path, prefdata: Run) -> None:
+    source = shared_data / "alpaca_eval_gpt4_turbo_gemma7b.json"
+    done = prefdata("convert", source, "-o", "r.jsonl", "--to", "responses", cwd=tmp_path)
+    assert (done.returncode, "format alpaca-eval" in done.stderr) == (0, True), done.stderr
+    done = prefdata("agree", "r.judgments.jsonl", "--responses", "r.jsonl", "--format", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = orjson.loads(done.stdout)
+    models = {one["model"]: one for one in found["models"]}
+    assert models["gemma-7b-it"]["votes"] == 200
+    assert round(models["gemma-7b-it"]["probability"]["value"], 5) == 0.02811
+    rows = json.loads(source.read_text())
+    judgments = [orjson.loads(line) for line in (tmp_path / "r.judgments.jsonl").read_bytes().splitlines()]
+    for row, judgment in zip(rows, judgments, strict=True):
+        second = judgment["probability"] if judgment["shown"][0] == "2" else 1 - judgment["probability"]
+        assert second == pytest.approx(row["preference"] - 1)
+        assert judgment["metadata"]["raw_completion"]["text"] == row["raw_completion"]["text"]
+    pairs = api.convert(source).pairs
+    assert len(pairs) == 200
+    assert sum(pair.metadata["chosen_model"] == "gemma-7b-it" for pair in pairs) == sum(
+        row["preference"] > 1.5 for row in rows
+    )
+
+
+def test_llmbar_label(shared_data: Path) -> None:
+    source = shared_data / "llmbar_natural_gpt4_cot.json"
+    result = api.convert(source)
+    assert (result.format, len(result.pairs)) == ("llmbar", 100)
+    for row, pair in zip(json.loads(source.read_text()), result.pairs, strict=True):
+        assert pair.chosen == row[f"output_{row['label']}"]
