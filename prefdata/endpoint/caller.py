@@ -62,6 +62,8 @@ class CallSettings:
 
 
 LONGEST_BACKOFF = 30.0
+PATIENCE = 4
+"""Rounds of being turned away that are waited out beyond the retries; without Retry-After about two minutes in all."""
 GIVE_UP_UNPROVEN, GIVE_UP_PROVEN, GIVE_UP_REFUSED = 3, 25, 50
 """Items that may fail in a row: at an endpoint that never answered, at one that did, with refusals of the request."""
 
@@ -82,7 +84,7 @@ class Caller:
         self._calls = Pace(settings.rpm / 60 if settings.rpm else None)
         self._tokens = Pace(settings.tpm / 60 if settings.tpm else None)
         self._budget, self._price = budget, budget.price(endpoint)
-        self.limiter = Limiter(settings.concurrency)
+        self.limiter = Limiter(settings.concurrency, settings.backoff / 2)
         self._ledger, self._settings, self._counts, self._reporter = ledger, settings, counts, reporter
         self._client: Client | None = None
         self._under_way: dict[str, asyncio.Future[None]] = {}
@@ -91,7 +93,6 @@ class Caller:
         self._reasons: dict[str, str] = {}
         self._failed_in_row = 0
         self._timeouts_in_row = 0
-        self._answers = 0
         self._over: ServiceError | None = None
         self._renamed: dict[str, str] = {}
         self._dropped: set[str] = set()
@@ -143,7 +144,6 @@ class Caller:
         attempts = charged = 0
         while True:
             attempts += 1
-            answers = self._answers
             body = self._sent(call.body)
             try:
                 response = await self._attempt(body)
@@ -152,14 +152,16 @@ class Caller:
                     raise self._end(error) from None
                 if error.reason == "bad-request" and self._adapt(call, body, error):
                     continue
-                # Being turned away while others are served is queueing, not failing.
-                charged += not (error.reason == "rate-limited" and self._answers > answers)
+                if error.reason == "rate-limited":  # to be turned away is queueing, not failing: the gate says how long
+                    self._check_gate(error)
+                    self._tried_again(error)
+                    continue
+                charged += 1
                 self._check_timeouts(error)
                 if not error.transient or charged > self._settings.retries:
                     self._failed(self._record(call, body, began, attempts, failure=error.record), error)
                     return
-                self._reporter.note(f"{self.endpoint}: {error.detail}; trying again", f"{self.endpoint} {error.reason}")
-                self._counts.retried += 1
+                self._tried_again(error)
                 if error.retry_after is None:
                     longest = min(self._settings.backoff * 2 ** max(charged - 1, 0), LONGEST_BACKOFF)
                     await asyncio.sleep(longest * random.uniform(0.5, 1.0))
@@ -179,12 +181,13 @@ class Caller:
             if self._tokens.rate is not None:
                 await self._tokens.turn(prompt_tokens(body) + (most_completion_tokens(body) or USUAL))
             with self._budget.released(await self._budget.reserve(self._price, body)):
-                began = asyncio.get_running_loop().time()
+                began = self.limiter.begin()
                 try:
                     response = await self._client.attempt(body)
                 except CallError as error:
                     if error.reason in ("rate-limited", "server-error", "timeout"):
-                        self.limiter.refused(began, error.retry_after, too_fast=error.reason == "rate-limited")
+                        too_fast = error.reason == "rate-limited"
+                        self.limiter.refused(began, error.retry_after, too_fast=too_fast, rate=error.rate)
                     raise
                 cost = cost_of(self._price, {"usage": response.get("usage"), "request": body})
                 self._budget.spent += cost
@@ -211,7 +214,6 @@ class Caller:
         self._counts.unpriced += self._price is None
         self._counts.add_usage(record["usage"] if isinstance(record["usage"], dict) else None)
         self._proven = True
-        self._answers += 1
         self._failed_in_row = self._timeouts_in_row = 0
         self._enter_held()
 
@@ -228,6 +230,15 @@ class Caller:
             raise self._end(error)
         if self._proven and error.reason == "bad-request":
             self._enter_held()
+
+    def _tried_again(self, error: CallError) -> None:
+        self._reporter.note(f"{self.endpoint}: {error.detail}; trying again", f"{self.endpoint} {error.reason}")
+        self._counts.retried += 1
+
+    def _check_gate(self, error: CallError) -> None:
+        """An endpoint that lets nothing through, however long all calls wait, ends the run."""
+        if self.limiter.turned_away > self._settings.retries + PATIENCE:
+            raise self._end(error)
 
     def _check_timeouts(self, error: CallError) -> None:
         """Waiting out the deadline of every attempt of several calls in turn would take hours."""

@@ -30,10 +30,16 @@ LONGEST_WAIT = 600.0
 
 
 class CallError(Exception):
-    """One attempt that failed. ``retry_after`` is in seconds, where the server named a time."""
+    """One attempt that failed.
 
-    def __init__(self, reason: Reason, detail: str, retry_after: float | None = None) -> None:
+    ``retry_after`` is in seconds, and ``rate`` in calls a second, where the server named a time or a limit.
+    """
+
+    def __init__(
+        self, reason: Reason, detail: str, retry_after: float | None = None, rate: float | None = None
+    ) -> None:
         super().__init__(f"{reason}: {detail}")
+        self.rate = rate
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
@@ -61,7 +67,7 @@ def of_status(status: int, headers: Mapping[str, str], body: Any, text: str) -> 
     if status == 402 or (status == 429 and "quota" in code):
         return CallError("no-quota", detail)
     if status == 429:
-        return CallError("rate-limited", detail, retry_after(headers))
+        return CallError("rate-limited", detail, retry_after(headers), rate_limit(headers))
     if status in (408, 409, 425) or status >= 500:
         return CallError("server-error", detail, retry_after(headers))
     return CallError("bad-request", detail)
@@ -90,6 +96,22 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
         return None
+
+
+def rate_limit(headers: Mapping[str, str]) -> float | None:
+    """Calls a second by the x-ratelimit headers of a refusal: a limit that is used up and the time until it is whole.
+
+    >>> rate_limit({"x-ratelimit-limit-requests": "500", "x-ratelimit-remaining-requests": "0",
+    ...             "x-ratelimit-reset-requests": "1m0s"})
+    8.333333333333334
+    """
+    limit, remaining, reset = (headers.get(f"x-ratelimit-{part}-requests") for part in ("limit", "remaining", "reset"))
+    if not (limit and limit.isdecimal() and remaining == "0" and reset):
+        return None
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "": 1.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s|)", reset)
+    seconds = sum(float(number) * units[unit] for number, unit in parts)
+    return float(limit) / seconds if seconds > 0 else None
 
 
 def service_error(endpoint: Endpoint, failure: CallError, *, answered: bool) -> ServiceError:

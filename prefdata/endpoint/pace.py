@@ -6,9 +6,13 @@ import asyncio
 from collections import deque
 
 WINDOW = 1.0
-"""Seconds over which answers are counted to learn the rate that an endpoint lets through."""
+"""Seconds over which begun calls are counted to learn the rate that an endpoint lets through."""
+LONG = 10.0
+"""Seconds of a run from which on its mean rate tells of a limit with a longer memory."""
 ENOUGH = 5
-"""Answers in the window from which on their number is a rate."""
+"""Calls in the window from which on their number is a rate."""
+SOLID = 20
+"""Calls in the window from which on the first measurement of a rate is believed."""
 
 
 class Pace:
@@ -32,57 +36,98 @@ class Pace:
 class LearntPace(Pace):
     """A rate that is not there until the endpoint refuses a call for coming too fast.
 
-    It is then a little less than what was let through lately. From there it creeps, and once nothing was refused for
-    some seconds it grows fast: a limit that was met while few answers had come yet is found again. Each time that the
-    same limit is met the quiet time doubles, so that a steady one is asked too often only rarely.
+    At that moment the calls that it let through in the last second are what it lets through in a second: exactly so for
+    a limit over a sliding second, and about so for a token bucket that has run dry. Calls that came together with the
+    refused one may be refused as well; each of them is taken off the count when its refusal arrives. Where the mean
+    over the whole run, ten seconds or more, says less (a large bucket, a limit by the minute), that is the rate. Calls
+    then begin a little more slowly than the rate, since every refusal may cost a whole second of waiting.
+
+    A limit that was met while few calls had come may be another's doing, and is tested soon by growing; a solid one is
+    left alone for half a minute, and for twice that each time that it is met again.
     """
 
-    BELOW, CAREFUL, SLOW, FAST, QUIET, LONGEST_QUIET = 0.97, 0.75, 0.005, 0.15, 1.0, 60.0
+    BELOW, CAREFUL, GROWTH, SOON, QUIET, LONGEST_QUIET = 0.98, 0.5, 0.5, 1.0, 30.0, 240.0
 
     def __init__(self) -> None:
         super().__init__(None)
-        self._answers: deque[float] = deque()
-        self._first: float | None = None
-        self._ceiling = 0.0
-        self._quiet = self.QUIET
-        self._grown_at = self._refused_at = self._learnt_at = 0.0
+        self._begun: deque[float] = deque()
+        """Loop times of the last two seconds at which calls began that are not known to have been refused."""
+        self._met_at: float | None = None
+        """When the first call of the latest round of refusals began."""
+        self._round_ends = 0.0
+        """Calls that began until then belong to that round."""
+        self._first = 0.0
+        self._all = 0
+        """Calls since ``_first`` that are not known to have been refused."""
+        self._mean = 0.0
+        """Calls a second since the first one, where that was ``LONG`` seconds ago; else 0."""
+        self._before: tuple[float, float] = (0.0, 0.0)
+        """Rate and quiet time before the latest round."""
+        self._limit = self._floor = 0.0
+        self._quiet = self.SOON
+        self._learnt_at = self._grown_at = 0.0
 
-    def began(self) -> None:
-        """A call begins now."""
-        if self._first is None:
-            self._first = asyncio.get_running_loop().time()
+    def begin(self) -> float:
+        """A call begins now; returns the loop's time."""
+        now = asyncio.get_running_loop().time()
+        self._begun.append(now)
+        self._first = self._first if self._all else now
+        self._all += 1
+        while self._begun[0] < now - 2 * WINDOW:
+            self._begun.popleft()
+        return now
 
     def answered(self) -> None:
         """A call was answered now."""
-        now = self._forget()
-        self._answers.append(now)
-        if self.rate is not None and now > self._grown_at:
-            by = self.FAST if now - self._refused_at > self._quiet else self.SLOW
-            self.rate *= 1 + by * min(now - self._grown_at, 1.0)
-            self._grown_at = now
+        if self.rate is None:
+            return
+        now = asyncio.get_running_loop().time()
+        # Only as far as calls come: a rate that nothing reaches is not tested.
+        if now - self._learnt_at > self._quiet and self.rate < 1 + len(self._begun):
+            self.rate *= 1 + self.GROWTH * min(now - self._grown_at, 1.0)
+        self._grown_at = now
 
-    def refused(self, began: float) -> bool:
-        """A call that began at ``began`` came too fast; ``False`` where too little is known to set a rate by."""
-        now = self._forget()
-        self._refused_at = now
-        if self.rate is not None and began < self._learnt_at + WINDOW:
-            return True  # an endpoint that counts by the second still remembers what came before the rate was set
-        if len(self._answers) < ENOUGH or self._first is None:
+    def refused(self, began: float, told: float | None = None) -> bool:
+        """A call that began at ``began`` came too fast; ``told`` is the rate that the endpoint names, if it does.
+
+        ``False`` where too little is known to set a rate by.
+        """
+        self._forget(began)
+        now = asyncio.get_running_loop().time()
+        if self._met_at is None or began > self._round_ends:
+            span = began - self._first
+            grown = self.rate is not None and self.rate > 1.1 * self._limit
+            self._mean = self._all / span if span >= LONG and not grown else 0.0
+            if grown:  # what went before was our own slowness
+                self._all = 0
+            if now - self._learnt_at >= WINDOW:
+                self._before = self._limit, self._quiet
+            self._floor = self.CAREFUL * (self.rate or 0.0)
+            self._met_at, self._round_ends = began, now
+        lately = sum(self._met_at - WINDOW < each <= self._met_at for each in self._begun)
+        if lately < ENOUGH and self.rate is None and told is None:
+            self._met_at = None
             return False
-        measured = len(self._answers) / min(max(now - self._first, 0.1), WINDOW)
-        # Just after too many calls an endpoint lets through less than it will: half that much would be too careful.
-        ceiling = measured if self.rate is None else min(max(measured, self.CAREFUL * self.rate), self.rate)
-        met_again = self._ceiling and abs(ceiling / self._ceiling - 1) < 0.2
-        self._quiet = min(2 * self._quiet, self.LONGEST_QUIET) if met_again else self.QUIET
-        self._ceiling = ceiling
-        self.rate = max(ceiling * self.BELOW, 1.0)
-        self._learnt_at = self._grown_at = now
-        self._next = max(self._next, now)
+        # Just after a refusal an endpoint may let through less than it will.
+        limit = self._mean if 0 < self._mean < 0.8 * lately else max(float(lately), self._floor)
+        self._learn(max(limit if told is None else min(limit, told), 0.5), now, solid=lately >= SOLID)
         return True
 
-    def _forget(self) -> float:
-        """Drop the answers that are no longer recent; returns the time."""
-        now = asyncio.get_running_loop().time()
-        while self._answers and self._answers[0] < now - WINDOW:
-            self._answers.popleft()
-        return now
+    def _learn(self, limit: float, now: float, *, solid: bool) -> None:
+        before, quiet = self._before
+        again = abs(limit - before) < 0.2 * before
+        if again:
+            self._quiet = min(2 * quiet, self.LONGEST_QUIET) if quiet >= self.QUIET else self.QUIET
+        else:
+            self._quiet = self.QUIET if solid else self.SOON
+        self._limit, self.rate = limit, limit * self.BELOW
+        self._learnt_at = self._grown_at = now
+        self._next = max(self._next, now)
+
+    def _forget(self, began: float) -> None:
+        """A call that was refused is none that was let through."""
+        for place in range(len(self._begun) - 1, -1, -1):
+            if self._begun[place] == began:
+                del self._begun[place]
+                self._all = max(self._all - 1, 0)
+                return
