@@ -6,6 +6,7 @@ generated rows.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, chain, compress, pairwise
@@ -16,6 +17,7 @@ import numpy as np
 
 from prefdata.records.arrow import FlatMessages, Form
 from prefdata.validation.row import FIELDS, Row, as_chat, canonical_message, repeats
+from prefdata.validation.scan import Scan
 
 CONTENT, ROLE = itemgetter("content"), itemgetter("role")
 SIDES = ("prompt", "chosen", "rejected")
@@ -28,8 +30,11 @@ class Batch:
 
     form: Form
 
-    def __init__(self, documents: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, documents: list[dict[str, Any]], raws: Sequence[bytes] | None = None, data: bytes | None = None
+    ) -> None:
         self.documents = documents
+        self._raws, self._data = raws, data
         self.prompts, self.chosens, self.rejecteds = self.sides = tuple(
             list(map(itemgetter(side), documents)) for side in SIDES
         )
@@ -51,6 +56,23 @@ class Batch:
     def where(self, flags: Iterable[Any]) -> list[int]:
         """Indices of the true ones among ``flags``."""
         return list(compress(range(len(self.documents)), flags))
+
+    @cached_property
+    def scan(self) -> Scan:
+        """The rows as bytes: as they were given, or (for rows that come from no file) as JSON."""
+        raws = self._raws if self._raws is not None else [json.dumps(document).encode() for document in self.documents]
+        data = self._data if self._data is not None else b"\n".join(raws) + b"\n"
+        return Scan(data, raws)
+
+    @cached_property
+    def answers(self) -> tuple[list[str], list[str]]:
+        """What chosen and rejected say last, as far as it is text."""
+        raise NotImplementedError
+
+    @cached_property
+    def questions(self) -> list[str]:
+        """What the prompt says last, as far as it is text."""
+        raise NotImplementedError
 
     @cached_property
     def bare(self) -> bool:
@@ -80,6 +102,14 @@ class TextBatch(Batch):
     form: Form = "text"
 
     @cached_property
+    def answers(self) -> tuple[list[str], list[str]]:
+        return self.chosens, self.rejecteds
+
+    @cached_property
+    def questions(self) -> list[str]:
+        return self.prompts
+
+    @cached_property
     def blank(self) -> list[int]:
         """Rows with a side that holds no text."""
         found: set[int] = set()
@@ -103,8 +133,15 @@ class ChatBatch(Batch):
 
     form: Form = "chat"
 
-    def __init__(self, documents: list[dict[str, Any]], *, convert: bool = False) -> None:
-        super().__init__(documents)
+    def __init__(
+        self,
+        documents: list[dict[str, Any]],
+        raws: Sequence[bytes] | None = None,
+        data: bytes | None = None,
+        *,
+        convert: bool = False,
+    ) -> None:
+        super().__init__(documents, raws, data)
         made = 3 * self._convert() if convert else 0
         self._given = tuple(map(list, self.sides))
         self.flat = tuple(_flat(side) for side in self.sides)
@@ -136,6 +173,22 @@ class ChatBatch(Batch):
                     self.chosens[index], self.rejecteds[index] = chosen[cut:], rejected[cut:]
         if self.trimmed:
             self.flat = (self.flat[0], _flat(self.chosens), _flat(self.rejecteds))
+
+    @cached_property
+    def answers(self) -> tuple[list[str], list[str]]:
+        return self._last(1), self._last(2)
+
+    @cached_property
+    def questions(self) -> list[str]:
+        return self._last(0)
+
+    def _last(self, side: int) -> list[str]:
+        """The text of each conversation's last message, "" where there is none."""
+        flat = self.flat[side]
+        if flat.whole is None and all(flat.counts):
+            contents = flat.contents
+            return [contents[end - 1] for end in accumulate(flat.counts)]  # type: ignore[misc]
+        return [(messages[-1].get("content") or "") if messages else "" for messages in self.sides[side]]
 
     @cached_property
     def signatures(self) -> list[str]:

@@ -72,7 +72,12 @@ class Checker:
         pairs = self._of_one_form(pairs, checked)
         if pairs:
             checked.lines, documents = list(pairs), list(pairs.values())
-            rows = TextBatch(documents) if self.form == "text" else ChatBatch(documents, convert=self.chat)
+            raws, data = _bytes_of(batch, checked)
+            rows = (
+                TextBatch(documents, raws, data)
+                if self.form == "text"
+                else ChatBatch(documents, raws, data, convert=self.chat)
+            )
             checked.rows = rows
             for rule in self._row_rules:
                 for index in rows.all() if rule.screen is None else rule.screen(rows):
@@ -241,6 +246,14 @@ def count_keys(data: bytes | memoryview) -> int:
         before = before[letters[before] == 0x22]
         count += int(np.count_nonzero(letters[before - 1] != 0x5C))
     return count
+
+
+def _bytes_of(batch: LineBatch, checked: Checked) -> tuple[Sequence[bytes], bytes | None]:
+    """The lines of the rows; and the bytes that hold just these, where they lie together."""
+    if len(checked.lines) < len(batch.raws) or checked.origins:
+        return [checked.raws.get(index, batch.raws[index]) for index in checked.lines], None
+    whole = batch.data.obj if batch.data is not None else None
+    return batch.raws, whole if isinstance(whole, bytes) else None
 
 
 def _keys_of(rows: Batch) -> int | None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from prefdata.types import Severity
-from prefdata.validation.duplicates import Group, groups
+from prefdata.validation.cycles import cycles
+from prefdata.validation.duplicates import KEY_COLUMNS, MARKS, groups, same_ids
 from prefdata.validation.findings import SEVERITIES, Found, Origin, Outcome, Tally
 from prefdata.validation.inputs import Input
 from prefdata.validation.lines import BOM, line_at
 from prefdata.validation.quarantine import record_of, unwrapped
-from prefdata.validation.registry import Hit, Rule
+from prefdata.validation.registry import DatasetHit, Rule, Stage
 from prefdata.validation.work import NO_SOURCE, Done, Segment, part_file, read, source_of
 
 OTHERS_NAMED = 3
@@ -50,18 +52,16 @@ class Rows:
     def __init__(self, parts: Sequence[Done], inputs: Sequence[Input], folder: Path) -> None:
         self._parts, self._inputs = parts, inputs
         self._firsts = np.cumsum([0, *(part.kept for part in parts)])
-        keys = [np.fromfile(part_file(folder, part.number, "keys"), np.uint64).reshape(-1, 3) for part in parts]
-        self.keys = np.concatenate(keys) if keys else np.empty((0, 3), np.uint64)
+        keys = [
+            np.fromfile(part_file(folder, part.number, "keys"), np.uint64).reshape(-1, KEY_COLUMNS) for part in parts
+        ]
+        self.keys = np.concatenate(keys) if keys else np.empty((0, KEY_COLUMNS), np.uint64)
         self._where = [_mapped(part_file(folder, part.number, "where")) for part in parts]
 
     def worst(self, ordinal: int) -> Severity | None:
         """The severity of the worst finding that a row had so far."""
-        code = int(self.keys[ordinal, 2]) >> 1
+        code = int(self.keys[ordinal, MARKS])
         return SEVERITIES[code - 1] if code else None
-
-    def groups(self) -> Iterator[Group]:
-        """Rows that share a prompt and both answers."""
-        return groups(self.keys)
 
     def part_of(self, ordinal: int) -> tuple[int, int]:
         """The index of the part that holds a row, and the row's place in it."""
@@ -117,19 +117,29 @@ class Rows:
 def find_clashes(rows: Rows, rules: Sequence[Rule]) -> list[Clash]:
     """Every clash, in the order of the input."""
     clashes: dict[int, Clash] = {}
-    for group in rows.groups():
-        for rule in rules:
-            if rule.stage != "dataset":
-                continue
-            for found in rule.check(group):
-                clash = clashes.setdefault(found.ordinal, Clash(found.ordinal))
-                message = (found.hit.message or rule.message).format(others=_named(rows, found.others))
-                clash.found.append((rule, Hit(found.hit.pointer, message, found.hit.hint)))
-                if rule.action == "quarantine":
-                    clash.outcome = "quarantined"
-                elif rule.action == "drop" and clash.outcome == "kept":
-                    clash.outcome, clash.duplicate_of = "dropped", found.others[0]
+    for stage, things in _things(rows):
+        asked = [rule for rule in rules if rule.stage == stage]
+        for thing in things if asked else ():
+            for rule in asked:
+                for found in rule.check(thing):
+                    _add(clashes.setdefault(found.ordinal, Clash(found.ordinal)), rule, found, rows)
     return [clashes[ordinal] for ordinal in sorted(clashes)]
+
+
+def _things(rows: Rows) -> Iterator[tuple[Stage, Iterable[Any]]]:
+    """What the rules over all rows look at, by their stage; looked for only when it is asked for."""
+    yield "dataset", groups(rows.keys)
+    yield "ids", same_ids(rows.keys)
+    yield "cycles", cycles(rows.keys)
+
+
+def _add(clash: Clash, rule: Rule, found: DatasetHit, rows: Rows) -> None:
+    message = (found.hit.message or rule.message).format(others=_named(rows, found.others))
+    clash.found.append((rule, replace(found.hit, message=message)))
+    if rule.action == "quarantine":
+        clash.outcome = "quarantined"
+    elif rule.action == "drop" and clash.outcome == "kept":
+        clash.outcome, clash.duplicate_of = "dropped", found.others[0]
 
 
 def settle(clashes: Sequence[Clash], rows: Rows, tally: Tally, *, named: bool = True) -> Iterator[Settled]:

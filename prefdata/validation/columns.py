@@ -10,7 +10,7 @@ import orjson
 import xxhash
 
 from prefdata.validation.batch import Batch
-from prefdata.validation.duplicates import Keys, keys_of
+from prefdata.validation.duplicates import ID, Keys, keys_of
 
 FOLDED = ("source", "score_chosen", "score_rejected")
 """Keys of a pair that have no column of their own and go into its metadata."""
@@ -43,8 +43,11 @@ def columns_of(batch: Batch, kept: Sequence[bool] | None) -> tuple[dict[str, Any
     }
     if not batch.bare:
         _add_extras(columns, documents, prompts, chosens, rejecteds)
-    digest = xxhash.xxh3_128_digest
+    digest = xxhash.xxh3_64_digest
     keys = keys_of(map(digest, prompts), map(digest, chosens), map(digest, rejecteds))
+    if not batch.bare:
+        given = (document.get("id") for document in documents)
+        keys[:, ID] = [0 if id is None else xxhash.xxh3_64_intdigest(id.encode()) for id in given]
     return columns, keys
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -108,6 +109,8 @@ def worst_of(findings: Iterable[Finding]) -> Severity:
 def example_of(finding: Finding, hit: Hit, raw: bytes) -> Example:
     """A finding with an excerpt of its line."""
     span = hit.span or (span_of(raw, hit.pointer) if hit.pointer else (0, 0)) or (0, 0)
+    if hit.sign and hit.span is None:
+        span = _sign_in(raw, span, hit.sign)
     excerpt, mark = excerpt_of(raw, span)
     if hit.parts is None:
         return Example(finding, excerpt, mark)
@@ -120,6 +123,15 @@ def example_of(finding: Finding, hit: Hit, raw: bytes) -> Example:
         lead + visible(theirs[first : first + PART_CHARACTERS]),
     )
     return Example(finding, excerpt, mark, parts, at - first + len(lead))
+
+
+def _sign_in(raw: bytes, span: tuple[int, int], sign: str) -> tuple[int, int]:
+    """The bytes of ``sign`` in the value at ``span``, as JSON may write it; the whole value where it is not found."""
+    for written in (json.dumps(sign, ensure_ascii=False), json.dumps(sign), json.dumps(sign).replace("<", "\\u003c")):
+        letters = written[1:-1].encode("utf-8", "surrogatepass")
+        if (at := raw.find(letters, *span)) >= 0:
+            return at, at + len(letters)
+    return span
 
 
 def parting_of(ours: str, theirs: str) -> int:

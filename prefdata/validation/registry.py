@@ -22,18 +22,21 @@ from prefdata.types import Severity
 
 if TYPE_CHECKING:
     from prefdata.validation.batch import Batch
+    from prefdata.validation.cycles import Cycle
     from prefdata.validation.duplicates import Group
     from prefdata.validation.lines import RawLine
     from prefdata.validation.row import Row
 
-Stage = Literal["line", "schema", "row", "dataset"]
+Stage = Literal["line", "schema", "row", "tokens", "dataset", "ids", "cycles", "near"]
 Action = Literal["quarantine", "drop", "keep"]
-FAMILIES = ("syntax", "schema", "conversation", "tools", "preference", "dataset")
+FAMILIES = ("syntax", "schema", "conversation", "tools", "preference", "contrast", "dataset", "text", "answers")
 PREFIXES = {
     "SYN": "file and JSON syntax",
     "SCH": "the schema of a pair",
     "CNV": "the structure of conversations",
     "PRF": "the preference itself",
+    "TXT": "the text of turns",
+    "TOK": "tokens, as the trainer will see them (with --tokenizer)",
 }
 
 
@@ -47,6 +50,8 @@ class Hit:
     hint: str | None = None
     span: tuple[int, int] | None = None
     """Bytes of the raw line to mark, where the rule knows better than the pointer."""
+    sign: str | None = None
+    """Text inside the value at the pointer to mark, rather than the whole of it."""
     parts: tuple[str, str] | None = None
     """Two texts that should agree, to be shown one below the other with the place where they part."""
 
@@ -83,6 +88,8 @@ class Rule:
     """For row rules: the rows of a batch that may break it. Must miss none that ``check`` would find."""
     fallback: bool = False
     """For line rules: asked only where no other line rule explains why a line cannot be read."""
+    flag: str | None = None
+    """The flag of the command line without which the rule does not run; ``None`` for rules that run by default."""
 
     @property
     def order(self) -> tuple[int, str]:
@@ -108,6 +115,7 @@ def _register(
     guard: bool = False,
     screen: Callable[[Batch], Iterable[int]] | None = None,
     fallback: bool = False,
+    flag: str | None = None,
 ) -> Callable[[Callable[..., Iterable[Any]]], Callable[..., Iterable[Any]]]:
     def register(check: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
         assert code not in _RULES, f"two rules share the code {code}"
@@ -126,6 +134,7 @@ def _register(
             check=check,
             screen=screen,
             fallback=fallback,
+            flag=flag,
         )
         return check
 
@@ -160,6 +169,20 @@ def dataset_rule(
     return _register("dataset", code, name, **about)
 
 
+def id_rule(
+    code: str, name: str, **about: Any
+) -> Callable[[Callable[[Group], Iterable[DatasetHit]]], Callable[[Group], Iterable[DatasetHit]]]:
+    """Register a rule over a group of different rows to which one id was given."""
+    return _register("ids", code, name, **about)
+
+
+def cycle_rule(
+    code: str, name: str, **about: Any
+) -> Callable[[Callable[[Cycle], Iterable[DatasetHit]]], Callable[[Cycle], Iterable[DatasetHit]]]:
+    """Register a rule over rows of one prompt whose preferences go round in a circle."""
+    return _register("cycles", code, name, **about)
+
+
 @functools.cache
 def all_rules() -> tuple[Rule, ...]:
     """Every rule, by code."""
@@ -183,12 +206,14 @@ def rule_of(code: str) -> Rule:
     raise UsageError(f"there is no rule {code!r}", meant or "prefdata explain lists all rules")
 
 
-def selected(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[Rule, ...]:
+def selected(select: Sequence[str] = (), ignore: Sequence[str] = (), flags: Sequence[str] = ()) -> tuple[Rule, ...]:
     """The rules that run: those that ``select`` names by code, name or prefix (all without it) less ``ignore``.
 
-    Guards always run. Raises UsageError where a name means no rule, or where ``ignore`` names a guard outright.
+    Guards always run, and rules that need a flag only where it is among ``flags``. Raises UsageError where a name means
+    no rule, where ``select`` names only rules whose flag is not given, or where ``ignore`` names a guard outright.
     """
-    chosen = {rule.code for name in select for rule in _named(name)} if select else {r.code for r in all_rules()}
+    able = {rule.code for rule in all_rules() if rule.flag is None or rule.flag in flags}
+    chosen = {rule.code for name in select for rule in _able(name, able)} if select else set(able)
     for name in ignore:
         named = _named(name)
         if all(rule.guard for rule in named):
@@ -198,7 +223,15 @@ def selected(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[Ru
                 "mend or remove the rows, or let them be quarantined and accept their share with --max-bad",
             )
         chosen -= {rule.code for rule in named}
-    return tuple(rule for rule in all_rules() if rule.guard or rule.code in chosen)
+    return tuple(rule for rule in all_rules() if (rule.guard and rule.code in able) or rule.code in chosen)
+
+
+def _able(name: str, able: Iterable[str]) -> list[Rule]:
+    named = _named(name)
+    found = [rule for rule in named if rule.code in able]
+    if not found:
+        raise UsageError(f"{named[0].code} ({named[0].name}) runs only with {named[0].flag}", "give that flag too")
+    return found
 
 
 def _named(name: str) -> list[Rule]:

@@ -50,6 +50,15 @@ class Row:
         message = f"/{side}/{index + (self.trimmed if side != 'prompt' else 0)}"
         return message if key is None else f"{message}/{key}"
 
+    def answer(self, side: str) -> tuple[str, str]:
+        """What a side says last: the JSON pointer to it, and the text ("" where it is none)."""
+        content = getattr(self, side)
+        if isinstance(content, str):
+            return f"/{side}", content
+        if not content:
+            return f"/{side}", ""
+        return self.pointer(side, len(content) - 1, "content"), content[-1].get("content") or ""
+
     def completions(self) -> Iterator[tuple[str, Any]]:
         """The names and contents of both completions."""
         yield "chosen", self.chosen

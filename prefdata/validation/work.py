@@ -22,6 +22,7 @@ from prefdata.records.arrow import Form, ShardWriter
 from prefdata.records.sources import Source, damage_told
 from prefdata.validation.check import Checked, Checker
 from prefdata.validation.columns import columns_of
+from prefdata.validation.duplicates import MARKS
 from prefdata.validation.findings import SEVERITIES, Found, Origin, Tally
 from prefdata.validation.lines import LineBatch, batches
 from prefdata.validation.memory import uncollected
@@ -214,7 +215,7 @@ class _Writer:
         columns, keys = columns_of(rows, mask)
         severities = _severities(checked.found, lines)
         if severities is not None:
-            keys[:, 2] |= severities << np.uint64(1)
+            keys[:, MARKS] = severities
         self._keys.write(keys.tobytes())
         numbers, places = lines + batch.line, offsets[lines]
         where = np.column_stack((np.full(len(lines), segment.input, np.int64), numbers, places))

@@ -90,6 +90,37 @@ extras: dict[str, st.SearchStrategy[Any]] = {
 text_pairs = st.fixed_dictionaries({"prompt": words, "chosen": words, "rejected": words}, optional=extras)
 
 
+MARKS = ["<|im_end|>", "[INST]", "</s>", "<s>", "\n\nHuman: ", "### Response:", "\x1b[1m", "\x7f", "\x85", "```", ","]
+LETTERS = ["â€™", "Ã©", "\ufffd", "\u200b", "ﬁne", "fine", "e\u0301", "é", "中文的回答在这里", "K", "Столица Франции"]
+PHRASES = [
+    " the",
+    "the",
+    "  ",
+    "I'm sorry, but I can't help",
+    "As an AI I cannot",
+    "It is four.",
+    "it is Four. ",
+    "Sum it up.",
+]
+signs = st.sampled_from([*MARKS, *LETTERS, *PHRASES])
+"""Text that the rules over text and over contrast look for, and text that only looks like it."""
+spoilt = st.lists(signs | words, max_size=4).map("".join)
+spoilt_pairs = st.fixed_dictionaries(
+    {"prompt": spoilt, "chosen": spoilt, "rejected": spoilt},
+    optional={"score_chosen": st.sampled_from([0, 1, 2.5]), "score_rejected": st.sampled_from([0, 1, 2.5])},
+)
+
+
+def as_chat_pair(row: dict[str, Any]) -> dict[str, Any]:
+    """A pair of strings as conversations of one turn a side."""
+    return {
+        **row,
+        "prompt": [{"role": "user", "content": row["prompt"]}],
+        "chosen": [{"role": "assistant", "content": row["chosen"]}],
+        "rejected": [{"role": "assistant", "content": row["rejected"]}],
+    }
+
+
 @st.composite
 def chat_pairs(draw: st.DrawFn) -> dict[str, Any]:
     """Conversations, whose completions often repeat the prompt or a part of it."""

@@ -87,7 +87,7 @@ def test_pandalms_empty_and_boolean_responses_are_refused_by_code(shared_data: P
 
 
 @pytest.mark.parametrize(
-    ("name", "refused"), [("pandalm_testset_v1.json", {"PRF002"}), ("oasst_en_100_trees.jsonl", set())]
+    ("name", "refused"), [("pandalm_testset_v1.json", {"PRF002", "PRF012"}), ("oasst_en_100_trees.jsonl", set())]
 )
 def test_converted_data_is_refused_for_known_reasons_only(
     name: str, refused: set[str], shared_data: Path, prefdata: Run, tmp_path: Path

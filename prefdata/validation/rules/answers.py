@@ -1,0 +1,104 @@
+"""TXT, continued: answers that end or speak otherwise than they should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prefdata.validation.batch import Batch
+from prefdata.validation.registry import Hit, row_rule
+from prefdata.validation.row import Row
+from prefdata.validation.scripts import SAMPLE, script_of
+
+OPEN_WORDS = frozenset(
+    ["a", "an", "the", "and", "or", "but", "nor", "into", "onto", "because", "although", "which", "whose", "their"]
+) | frozenset(["your", "our", "my", "its", "very", "i'm", "you're"])
+"""Words with which hardly an English sentence ends. Those with which a question may ("of", "to", "is") are left out."""
+OPEN_SIGNS = ",([{"
+_LASTS = frozenset(OPEN_SIGNS) | {word[-1] for word in OPEN_WORDS} | frozenset(" \n\t\r\f\v\x1c\x1d\x1e\x1f\x85\xa0")
+LEAST_CHARACTERS = 40
+
+
+def cut_end(text: str) -> str | None:
+    """Why a text looks cut off at its end; ``None`` where it does not.
+
+    >>> cut_end("First of all we have to look at the weather and the"), cut_end("It is 4.")
+    ("it ends with 'the'", None)
+    """
+    if text.count("```") % 2:
+        return "a code block (```) is open at its end"
+    text = text.rstrip()
+    if len(text) < LEAST_CHARACTERS:
+        return None
+    if text[-1] in OPEN_SIGNS:
+        return f"it ends with {text[-1]!r}"
+    word = text[text.rfind(" ") + 1 :]
+    return f"it ends with {word!r}" if word in OPEN_WORDS else None
+
+
+def _may_be_cut(batch: Batch) -> list[int]:
+    scan = batch.scan
+    found = set(scan.rows(scan.after(0x60, b"`"), scan.escaped((0x60,))))
+    for answers in batch.answers:
+        for index in batch.where([text[-1:] in _LASTS for text in answers]):
+            text = answers[index]
+            if text[text.rfind(" ") + 1 :] in OPEN_WORDS or text[-1] in OPEN_SIGNS or text[-1].isspace():
+                found.add(index)
+    return sorted(found)
+
+
+@row_rule(
+    "TXT005",
+    "cut-end",
+    severity="warning",
+    message="an answer looks cut off at its end",
+    hint="raise the limit of tokens with which answers are sampled, and leave out answers that stopped for length",
+    why="""An answer that stops in the middle of a sentence was mostly cut by a limit of tokens. A chosen one teaches
+    the model to stop there; a rejected one lets length alone decide. Told where the end is plain: a comma, an open
+    bracket or code block, or an English word like "the" or "and" that ends no sentence. Other cuts are not seen.""",
+    bad=b'{"prompt": "What is 2+2?", "chosen": "It is 4.", "rejected": "To add two numbers we look at both and the"}',
+    good=b'{"prompt": "What is 2+2?", "chosen": "It is 4.", "rejected": "It is 5."}',
+    screen=_may_be_cut,
+)
+def answer_cut(row: Row) -> Iterator[Hit]:
+    for side, _ in row.completions():
+        pointer, text = row.answer(side)
+        if reason := cut_end(text):
+            yield Hit(pointer, f"{side} looks cut off: {reason}")
+
+
+def _may_be_other_script(batch: Batch) -> list[int]:
+    if batch.scan.ascii and not batch.scan.escapes:
+        return []
+    starts = [[text[:SAMPLE].isascii() for text in texts] for texts in (batch.questions, *batch.answers)]
+    if all(map(all, starts)):
+        return []
+    return batch.where(not (one and two and three) for one, two, three in zip(*starts, strict=True))
+
+
+@row_rule(
+    "TXT006",
+    "other-language",
+    severity="warning",
+    message="one answer is written in another script than the prompt and the other answer",
+    hint="was the answer sampled in the wrong language? Leave the row out, or answer in the prompt's language",
+    why="""Where one answer speaks another language than the prompt and the other answer, the language decides and not
+    what is said. Languages are told apart by their script alone (Latin, Cyrillic, Chinese …) at the start of each text:
+    Spanish against English is not seen, and a prompt that asks for a translation, so that both answers change the
+    script, is no fault.""",
+    bad='{"prompt": "What is the capital of France?", "chosen": "The capital is Paris.", '
+    '"rejected": "Столица Франции — город Париж."}'.encode(),
+    good=b'{"prompt": "What is the capital of France?", "chosen": "The capital is Paris.", '
+    b'"rejected": "The capital is London."}',
+    screen=_may_be_other_script,
+)
+def other_language(row: Row) -> Iterator[Hit]:
+    asked = script_of(row.answer("prompt")[1])
+    if asked is None:
+        return
+    answers = {side: row.answer(side) for side, _ in row.completions()}
+    scripts = {side: script_of(text) for side, (_, text) in answers.items()}
+    for side, other in (("chosen", "rejected"), ("rejected", "chosen")):
+        if scripts[side] not in (None, asked) and scripts[other] == asked:
+            yield Hit(
+                answers[side][0], f"{side} is written in {scripts[side]} letters, prompt and {other} in {asked} letters"
+            )
