@@ -15,6 +15,8 @@ from prefdata.pairing.agreement import Accuracy, Agreement, JudgeReport, RatingR
 from prefdata.pairing.concordance import ModelReport, Together
 from prefdata.stats import Estimate, Rate
 
+MOST_COLUMNS = 4
+"""Judges that get a column of their own in the tables by group."""
 BIAS = ("orders agree", "first shown wins", "longer wins", "ties", "both bad", "abstained", "unreadable", "failed")
 
 
@@ -70,13 +72,21 @@ def blocks(found: Agreement) -> list[str]:
     if against:
         rows = [*against, *((f"({baseline.name})", baseline.accuracy) for baseline in found.baselines)]
         undecided = f", {found.gold_undecided} more without a winner" if found.gold_undecided else ""
-        tables.append(
-            f"Right, against gold on {found.gold_couples} couples{undecided}: % (95% interval)\n"
-            + table(
-                ["", "order 0", "order 1", "mean", "both right", "orders agree", "decided", "right if decided"],
-                [[name, *accuracy_cells(accuracy)] for name, accuracy in rows],
-            )
-        )
+        title = f"Right, against gold on {found.gold_couples} couples{undecided}: % (95% interval)\n"
+        if found.against == "others":
+            title = "Agreement with the majority of the others, of baselines with that of all: % (95% interval)\n"
+        head = [
+            "",
+            "couples",
+            "order 0",
+            "order 1",
+            "mean",
+            "both right",
+            "orders agree",
+            "decided",
+            "right if decided",
+        ]
+        tables.append(title + table(head, [[name, *accuracy_cells(accuracy)] for name, accuracy in rows]))
     tables.append(
         "Consistency and bias: % (95% interval)\n"
         + table(
@@ -156,27 +166,33 @@ def model_blocks(found: Sequence[ModelReport]) -> list[str]:
 
 
 def group_blocks(found: Agreement) -> list[str]:
-    """One table for each kind of group: what the judges say together in each."""
+    """One table for each kind of group: what the judges say together in each, and how often each of them is right."""
     made = []
+    right = f"right, {found.against}" if found.against == "gold" else "with the others"
+    judges = [report.judge for report in found.judges if report.accuracy is not None][:MOST_COLUMNS]
     for by in ("source", "criterion"):
         rows = []
         for group in found.groups:
             if group.by == by:
                 one = group.agreement.together
+                alphas = [kappa(alpha) if one.units else "-" for alpha in (one.alpha_nominal, one.alpha_ordinal)]
                 concordance = kappa(one.kendall_w) if one.ranked_sets else "-"
-                alphas = (kappa(one.alpha_nominal), kappa(one.alpha_ordinal))
+                accuracies = {report.judge: report.accuracy for report in group.agreement.judges}
+                own = [accuracies.get(judge) for judge in judges]
                 rows.append([group.name, str(group.agreement.judgments), str(one.units), *alphas, concordance])
+                rows[-1] += [percent(accuracy.mean) if accuracy is not None else "-" for accuracy in own]
         if rows:
-            head = ["", "judgments", "couples", "alpha nominal", "alpha ordinal", "Kendall's W"]
+            head = ["", "judgments", "judged by several", "alpha nominal", "alpha ordinal", "Kendall's W"]
             title = f"By {by} (95% interval; --format json and --html hold every table of each)\n"
-            made.append(title + table(head, rows))
+            made.append(title + table([*head, *(f"{judge} ({right})" for judge in judges)], rows))
     return made
 
 
 def accuracy_cells(accuracy: Accuracy) -> list[str]:
     """One row of the table against gold."""
     rates = [accuracy.both_right, accuracy.orders_agree, accuracy.decided, accuracy.right_if_decided]
-    return [percent(accuracy.order_0), percent(accuracy.order_1), percent(accuracy.mean), *map(percent, rates)]
+    orders = [percent(accuracy.order_0), percent(accuracy.order_1), percent(accuracy.mean)]
+    return [str(accuracy.couples), *orders, *map(percent, rates)]
 
 
 def percent(found: Rate | Estimate, *, sign: bool = False) -> str:

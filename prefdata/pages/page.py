@@ -18,7 +18,12 @@ p.note { color:var(--dim); margin:.2rem 0 .8rem } .wide { overflow-x:auto }
 table { border-collapse:collapse; font-size:.87rem; font-variant-numeric:tabular-nums }
 th,td { padding:.25rem .7rem .25rem 0; text-align:right; border-bottom:1px solid var(--line); white-space:nowrap }
 th:first-child,td:first-child { text-align:left } th { font-weight:600; background:var(--head) }
-svg { max-width:100%; height:auto } svg text { font-size:12px; fill:var(--ink) } svg .dim { fill:var(--dim) }
+svg { max-width:100%; min-width:640px; height:auto; display:block } svg + table { margin-top:.8rem }
+table.matrix td { text-align:center; padding:.25rem .55rem; border:0 } table.matrix td:first-child { text-align:left }
+table.matrix th { text-align:center; background:none } table.matrix td.dim { color:var(--dim) }
+table.matrix td[style] { background:color-mix(in srgb, var(--mark) calc(var(--share) * 60%), transparent) }
+summary { cursor:pointer; padding:.2rem 0 }
+svg text { font-size:12px; fill:var(--ink) } svg .dim { fill:var(--dim) }
 svg .axis { stroke:var(--line) } svg .zero { stroke:var(--dim); stroke-dasharray:3 3 }
 svg .band { stroke:var(--mark); stroke-width:2 } svg .mark { fill:var(--mark) }
 """

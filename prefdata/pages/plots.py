@@ -19,21 +19,24 @@ class Line(NamedTuple):
     found: Estimate | Rate
 
 
-def forest(lines: Sequence[Line], low: float, high: float, zero: float | None, *, percent: bool = True) -> str:
-    """Points with their intervals on one axis from ``low`` to ``high``, a dashed line at ``zero``."""
+def forest(lines: Sequence[Line], low: float, high: float, zero: float | None, *, digits: int = 2) -> str:
+    """Points with their intervals on one axis from ``low`` to ``high``, a dashed line at ``zero``.
+
+    Values are written with ``digits`` after the point.
+    """
     height, width = ROW * (len(lines) + 1), LABEL + PLOT + VALUE
 
     def x(value: float) -> float:
         return round(LABEL + PLOT * (min(max(value, low), high) - low) / (high - low), 1)
 
     def shown(value: float) -> str:
-        return f"{value:.2f}" if percent else f"{value:.0f}"
+        return f"{value:.{digits}f}"
 
     bottom = height - ROW + 4
     made = [f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img">']
     for tick in (low, (low + high) / 2, high):
         made.append(f'<line class="axis" x1="{x(tick)}" x2="{x(tick)}" y1="4" y2="{bottom}"/>')
-        made.append(f'<text class="dim" x="{x(tick)}" y="{bottom + 15}" text-anchor="middle">{shown(tick)}</text>')
+        made.append(f'<text class="dim" x="{x(tick)}" y="{bottom + 15}" text-anchor="middle">{tick:g}</text>')
     if zero is not None:
         made.append(f'<line class="zero" x1="{x(zero)}" x2="{x(zero)}" y1="4" y2="{bottom}"/>')
     for place, (label, found) in enumerate(lines):

@@ -38,7 +38,8 @@ def agree(
 ) -> Agreement:
     """How the judges of ``judgments`` agree with each other, with themselves when sides are swapped, and with ``gold``.
 
-    ``gold`` holds judgments too: on each couple of responses the majority of them is right. With ``responses`` the
+    ``gold`` holds judgments too: on each couple of responses the majority of them is right. Without it each judge is
+    held against the majority of the others, and the baselines against that of all. With ``responses`` the
     baseline "longest wins" stands beside the judges, how often each prefers the longer response, the models that wrote
     them, and the same for each source of the prompts. Judgments of a criterion, and ratings by criterion, are compared
     within it.
@@ -49,7 +50,7 @@ def agree(
     groups = [path_names(paths) if paths is not None else [] for paths in (judgments, gold, responses)]
     sources([name for group in groups for name in group])  # refuses a file that is named twice
     judgment_files, gold_files, response_files = (sources(group) for group in groups)
-    grouped = _Grouped()
+    grouped = _Grouped(gold=bool(gold_files))
     tally = grouped.all
     with (
         tempfile.TemporaryDirectory(prefix="prefdata-") as folder,
@@ -73,7 +74,7 @@ def agree(
             "gold and judgments have no couple of responses in common",
             "their response_set_id and response ids must be the same",
         )
-    found = grouped.agreement(gold=bool(gold_files), lengths=bool(response_files), seed=seed)
+    found = grouped.agreement(lengths=bool(response_files), seed=seed)
     if html is not None:
         with atomic_file(Path(html)) as file:
             file.write(page(found).encode())
@@ -83,8 +84,9 @@ def agree(
 class _Grouped:
     """Counts over all response sets, and those of each source and each criterion."""
 
-    def __init__(self) -> None:
-        self.all = Tally()
+    def __init__(self, *, gold: bool) -> None:
+        self._gold = gold
+        self.all = Tally(gold=gold)
         self._groups: dict[tuple[Literal["source", "criterion"], str], Tally] = {}
 
     def add(self, index: JudgmentIndex, id: str, response_set: ResponseSet | None = None) -> None:
@@ -106,17 +108,17 @@ class _Grouped:
                 self._group("criterion", criterion).add(own, right, response_set)
 
     def _group(self, by: Literal["source", "criterion"], name: str) -> Tally:
-        return self._groups.setdefault((by, name), Tally())
+        return self._groups.setdefault((by, name), Tally(gold=self._gold))
 
-    def agreement(self, *, gold: bool, lengths: bool, seed: int) -> Agreement:
+    def agreement(self, *, lengths: bool, seed: int) -> Agreement:
         """The report of all, with those of the groups where a kind has several."""
         kinds = Counter(by for by, _ in self._groups)
         groups = tuple(
-            Group(by, name, tally.agreement(gold=gold, lengths=lengths, seed=seed))
+            Group(by, name, tally.agreement(lengths=lengths, seed=seed))
             for (by, name), tally in sorted(self._groups.items())
             if kinds[by] > 1 or by == "criterion"
         )
-        return replace(self.all.agreement(gold=gold, lengths=lengths, seed=seed), groups=groups)
+        return replace(self.all.agreement(lengths=lengths, seed=seed), groups=groups)
 
 
 def _source_of(response_set: ResponseSet) -> str | None:

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from prefdata.pairing.concordance import ModelReport, Together
+from prefdata.pairing.concordance import Duel, ModelReport, Together
 from prefdata.stats import Estimate, Rate
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Verdicts against gold, over the couples on which gold has a winner; a tie or no verdict is not right."""
+    """Verdicts against gold (or the majority of others), over the couples on which that has a winner.
+
+    A tie or no verdict is not right.
+    """
 
     couples: int
     order_0: Rate
@@ -85,14 +88,14 @@ class JudgeReport:
     orders_agree: Rate
     """The same outcome in both orders, of the couples with both orders readable."""
     accuracy: Accuracy | None
-    """Against gold; None without gold."""
+    """Against gold; without gold against the majority of the other judges, and None for a judge alone."""
     own_family: OwnFamily | None = None
     """None where no response of the judge's family stands beside one of another, or responses name no models."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What needs no judge, against the same gold."""
+    """What needs no judge, against the same gold; without gold against the majority of all judges."""
 
     name: str
     accuracy: Accuracy
@@ -124,6 +127,8 @@ class Agreement:
 
     judges: tuple[JudgeReport, ...]
     between: tuple[Between, ...]
+    against: Literal["gold", "others"]
+    """What accuracies are against."""
     baselines: tuple[Baseline, ...]
     gold_couples: int
     """Couples on which gold has a winner."""
@@ -135,6 +140,8 @@ class Agreement:
     together: Together
     models: tuple[ModelReport, ...] = ()
     """The models that wrote the responses, the strongest first; none without responses that name them."""
+    duels: tuple[Duel, ...] = ()
+    """The votes between every two of these models."""
     groups: tuple[Group, ...] = ()
     """The same for each source, where there are several, and for each criterion."""
     ratings: tuple[RatingReport, ...] = ()

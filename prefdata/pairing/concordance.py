@@ -51,6 +51,22 @@ class ModelReport:
     """Bradley-Terry strength (Davidson's model, with ties) in Elo points."""
 
 
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """The votes between two models."""
+
+    models: tuple[str, str]
+    won: int
+    """Votes for the first of them."""
+    tied: int
+    lost: int
+
+    @property
+    def share(self) -> float:
+        """The first one's share, a tie counting half."""
+        return (self.won + self.tied / 2) / (self.won + self.tied + self.lost)
+
+
 @dataclass(slots=True)
 class TogetherTally:
     """Counts behind a Together."""
@@ -125,6 +141,19 @@ class ModelTally:
             if chance is not None and one is not None and other is not None and one != other:
                 self.chances[one].add(chance)
                 self.chances[other].add(1 - chance)
+
+    def duels(self) -> tuple[Duel, ...]:
+        """Every two models between which there are votes, by name."""
+        couples = sorted({(min(couple), max(couple)) for couple in (*self.won, *self.tied)})
+        return tuple(
+            Duel(
+                (one, other),
+                self.won[one, other],
+                self.tied[one, other] + self.tied[other, one],
+                self.won[other, one],
+            )
+            for one, other in couples
+        )
 
     def report(self) -> tuple[ModelReport, ...]:
         """The models, the strongest first."""

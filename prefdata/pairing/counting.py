@@ -20,7 +20,9 @@ GOLD = "gold"
 class Tally:
     """Counts over response sets: what agreement reports are made from, whatever the number of sets."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, gold: bool) -> None:
+        """``gold`` says whether judges are held against gold; else each is against the majority of the others."""
+        self._gold = gold
         self.judges: dict[Judge, JudgeTally] = defaultdict(JudgeTally)
         self.tables: dict[tuple[Judge | str, Judge | str], list[list[int]]] = {}
         self.baselines: dict[str, AccuracyTally] = defaultdict(AccuracyTally)
@@ -69,6 +71,8 @@ class Tally:
             if right is not None and right.votes != (0, 0, 0):
                 outcomes[GOLD] = _category(oriented, right.winner)
                 self._against_gold(oriented, known, right.winner, longer if lengths else "")
+            if not self._gold:
+                self._against_others(oriented, known, longer if lengths else "")
             for one, other in combinations(sorted(outcomes, key=_sort_key), 2):
                 table = self.tables.setdefault((one, other), [[0] * 3 for _ in range(3)])
                 table[outcomes[one]][outcomes[other]] += 1
@@ -100,15 +104,29 @@ class Tally:
         self.gold_couples += 1
         for view in known:
             self.judges[view.judge].accuracy.add(view.orders, view.vote.winner, right)
+        self._baselines(couple, right, longer)
+
+    def _against_others(self, couple: Couple, known: Sequence[View], longer: str | None) -> None:
+        votes = [view for view in known if view.vote.counts]
+        if len(votes) < 2:
+            return
+        for view in known:
+            right = _majority([other.vote.winner for other in votes if other is not view])
+            if right is not None:
+                self.judges[view.judge].accuracy.add(view.orders, view.vote.winner, right)
+        if (right := _majority([view.vote.winner for view in votes])) is not None:
+            self._baselines(couple, right, longer)
+
+    def _baselines(self, couple: Couple, right: str, longer: str | None) -> None:
         shown_first = {swapped: Vote(couple[swapped], None, counts=True) for swapped in (False, True)}
         self.baselines["first shown wins"].add(shown_first, None, right)
         if longer != "":
             longest = Vote(longer, None, counts=True)
             self.baselines["longest wins"].add({False: longest, True: longest}, longer, right)
 
-    def agreement(self, *, gold: bool, lengths: bool, seed: int) -> Agreement:
+    def agreement(self, *, lengths: bool, seed: int) -> Agreement:
         """The report of what was counted."""
-        names = _names(self.judges)
+        names, gold = _names(self.judges), self._gold
         return Agreement(
             judges=tuple(
                 self.judges[judge].report(names[judge], judge_family(judge), gold=gold, lengths=lengths, seed=seed)
@@ -125,6 +143,7 @@ class Tally:
                     self.tables.items(), key=lambda item: (_sort_key(item[0][0]), _sort_key(item[0][1]))
                 )
             ),
+            against="gold" if gold else "others",
             baselines=tuple(Baseline(name, tally.accuracy(seed)) for name, tally in self.baselines.items()),
             gold_couples=self.gold_couples,
             gold_undecided=self.gold_undecided,
@@ -133,6 +152,7 @@ class Tally:
             invalid_lines=self.invalid_lines,
             together=self.together.report(seed),
             models=self.models.report(),
+            duels=self.models.duels(),
             ratings=self.ratings.report(names, seed),
         )
 
@@ -147,6 +167,11 @@ def _places(judgments: Sequence[Judgment]) -> dict[str, int]:
         for id in reversed(judgment.shown) if judgment.order == 1 else judgment.shown:
             places.setdefault(id, len(places))
     return places
+
+
+def _majority(winners: Sequence[str | None]) -> str | None:
+    """The response that more than half of the votes name, ties being votes."""
+    return next((id for id, count in Counter(winners).items() if id is not None and 2 * count > len(winners)), None)
 
 
 def _oriented(view: View, flip: bool) -> View:

@@ -195,7 +195,7 @@ class JudgeTally:
             first_shown=rate(self.first_shown, seen["winner"]),
             longer=rate(self.longer, self.of_different_length) if lengths else None,
             orders_agree=rate(self.agree, self.both),
-            accuracy=self.accuracy.accuracy(seed) if gold else None,
+            accuracy=self.accuracy.accuracy(seed) if gold or self.accuracy.couples else None,
             own_family=self.own_family.report(family, gold=gold, seed=seed)
             if family is not None and self.own_family.couples
             else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,33 @@ def test_pandalm_published_kappas(shared_data: Path, tmp_path: Path) -> None:
         ("human:annotator2", "human:annotator3"): (999, 0.862),
     }
     assert [counts(report.ties) for report in found.judges] == [(97, 999), (116, 999), (113, 999)]
-    assert found.baselines == ()
-    assert found.judges[0].accuracy is None
+    (first,) = found.baselines  # there are no responses whose length could be told
+    assert (found.against, first.name) == ("others", "first shown wins")
+    accuracy = found.judges[0].accuracy
+    assert accuracy is not None
+    rows = json.loads((shared_data / "pandalm_testset_v1.json").read_text())
+    told = [row for row in rows if row["annotator2"] == row["annotator3"] != 0]
+    right = sum(row["annotator1"] == row["annotator2"] for row in told)
+    assert counts(accuracy.order_0) == (right, len(told))
+
+
+@pytest.mark.shared
+def test_longest_wins_stands_beside_pandalms_people(shared_data: Path, tmp_path: Path) -> None:
+    """By the length of responses, over the couples on which two of the three people at least name one winner."""
+    source = json.loads((shared_data / "pandalm_testset_v1.json").read_text())
+    right = total = 0
+    for row in source:
+        winners = [row[f"annotator{n}"] for n in (1, 2, 3)]
+        majority = next((n for n in (1, 2) if winners.count(n) > 1), None)
+        if majority is not None:
+            lengths = [len(row[f"response{n}"]) if isinstance(row[f"response{n}"], str) else 4 for n in (1, 2)]
+            total += 1
+            right += lengths[majority - 1] > lengths[2 - majority]
+    out = tmp_path / "r.jsonl"
+    api.convert(shared_data / "pandalm_testset_v1.json", output=out, to="responses")
+    first, longest = api.agree(tmp_path / "r.judgments.jsonl", responses=out).baselines
+    assert (first.name, first.accuracy.couples) == ("first shown wins", total)
+    assert (longest.name, counts(longest.accuracy.order_0)) == ("longest wins", (right, total))
 
 
 def test_every_rate_by_hand(tmp_path: Path) -> None:

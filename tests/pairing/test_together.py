@@ -90,7 +90,11 @@ def models(tmp_path: Path) -> Agreement:
 
 
 def test_models_by_strength(tmp_path: Path) -> None:
-    found = models(tmp_path).models
+    agreement = models(tmp_path)
+    found = agreement.models
+    duels = {one.models: (one.won, one.tied, one.lost) for one in agreement.duels}
+    assert duels == {("middle", "strong"): (2, 0, 8), ("middle", "weak"): (8, 0, 2), ("strong", "weak"): (0, 1, 0)}
+    assert [round(one.share, 2) for one in agreement.duels] == [0.2, 0.8, 0.5]
     assert [one.model for one in found] == ["strong", "middle", "weak"]
     assert [(one.wins.count, one.ties.count, one.votes) for one in found] == [(8, 1, 11), (10, 0, 20), (2, 1, 11)]
     assert [one.probability.value for one in found] == [pytest.approx(8.5 / 11), 0.5, pytest.approx(2.5 / 11)]
@@ -136,6 +140,7 @@ def test_page_is_self_contained_and_escaped(tmp_path: Path, capfd: pytest.Captur
     assert text.count("<svg") == text.count("</svg>") > 3
     assert not re.search(r"(?:src|href)=|url\(|@import|https?://", text)
     assert "strong" in text
+    assert 'title="8 won, 0 tied, 2 lost">80</td>' in text
     again = run_here(capfd, *arguments)
     assert (again.code, "is finished work" in again.err) == (2, True)
     with pytest.raises(OutputExistsError):
