@@ -145,6 +145,29 @@ class PreferencePair:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """One change to a row: the value at a JSON pointer set, added or removed; or some bytes of its line replaced."""
+
+    pointer: str = ""
+    value: Json = None
+    remove: bool = False
+    """The value (and in an object its key) goes."""
+    span: tuple[int, int] | None = None
+    """Bytes of the raw line that the text ``value`` takes the place of; the pointer is then not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """How a finding can be mended by a machine; all edits together, in this order."""
+
+    what: str
+    """What is done, as in "remove the byte-order mark"."""
+    edits: tuple[Edit, ...]
+    safe: bool = True
+    """Whether the row surely means the same afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something a rule saw, and where. ``line`` counts from 1, ``byte`` from 0 in the decompressed file."""
 
@@ -157,3 +180,4 @@ class Finding:
     json_path: str = ""
     """A JSON pointer (RFC 6901) into the row; empty for the whole row."""
     hint: str | None = None
+    fix: Fix | None = None

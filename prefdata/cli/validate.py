@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prefdata.cli.common import config, limit, overwrite, quiet
 from prefdata.cli.output import say
+from prefdata.errors import UsageError
+
+if TYPE_CHECKING:
+    from prefdata.validation.result import Change, Fixed, Fixes
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -35,6 +41,22 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
     help="Exit 1 on findings of this severity or worse.",
 )
 @click.option("--max-bad", metavar="SHARE", help="Share of rows that may have such findings, as in 0.5% or 0.005.")
+@click.option("--fix", is_flag=True, help="Mend in their files what surely means the same afterwards, then validate.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: also fixes that may change what a row means.")
+@click.option("--diff", is_flag=True, help="Only show what --fix would change; exit 1 where it would change something.")
+@click.option(
+    "--fixed",
+    type=click.Path(path_type=Path),
+    metavar="FILE.jsonl",
+    help="With --fix: write the mended copy there (of stdin, a URL or a compressed file too) and validate it.",
+)
+@click.option(
+    "--eval-fraction",
+    type=float,
+    default=0.0,
+    metavar="SHARE",
+    help="Share of the prompts that go to the split eval with all their pairs, as in 0.05.",
+)
 @click.option("--chat", is_flag=True, help="Turn pairs of strings into chat messages (the two train differently).")
 @click.option(
     "--format",
@@ -56,6 +78,9 @@ def command(
     format: str,
     show: int,
     quiet: bool,
+    fix: bool,
+    unsafe_fixes: bool,
+    diff: bool,
     **options: Any,
 ) -> int:
     """Check preference PAIRS (JSONL files, .gz or .zst, globs, - for stdin) line by line.
@@ -72,11 +97,18 @@ def command(
     from prefdata.validation.report.text import render
     from prefdata.validation.validate import validate
 
+    if unsafe_fixes and not (fix or diff):
+        raise UsageError("--unsafe-fixes says which fixes are made", "add --fix, or --diff to see them first")
+    fixes: Fixes | None = None if not (fix or diff) else "unsafe" if unsafe_fixes else "safe"
     keep_freed_memory()
+    if diff:
+        return _diff(pairs, fixes or "safe", quiet, options)
     with byte_progress("checking", quiet=quiet) as progress:
-        result = validate(pairs, output=output, examples=max(show, 20), progress=progress, **options)
+        result = validate(pairs, output=output, examples=max(show, 20), fix=fixes, progress=progress, **options)
+    if result.fixed is not None:
+        say(_told(result.fixed), quiet=quiet)
     if format == "text":
-        color = sys.stdout.isatty() and not _no_color()
+        color = _has_color()
         width = shutil.get_terminal_size((100, 20)).columns
         report = render(result, width=width, color=color, show=0 if quiet else show)
     else:
@@ -87,7 +119,34 @@ def command(
     return result.exit_code
 
 
-def _no_color() -> bool:
-    import os
+def _diff(pairs: tuple[str, ...], fixes: Fixes, quiet: bool, options: dict[str, Any]) -> int:
+    """Print what ``fixes`` would change; 1 where that is something."""
+    from prefdata.validation.fixing import differences
+    from prefdata.validation.report.diff import render
+    from prefdata.validation.result import Fixed
 
-    return bool(os.environ.get("NO_COLOR"))
+    found = Fixed()
+    asked = {name: options[name] for name in ("select", "ignore", "chat", "limit")}
+
+    def counted(changes: Iterator[Change]) -> Iterator[Change]:
+        for change in changes:
+            found.add(change)
+            yield change
+
+    with differences(pairs, fixes=fixes, **asked) as changes:
+        for line in render(counted(changes), color=_has_color()):
+            click.echo(line)
+    say(_told(found, "would mend"), quiet=quiet)
+    return 1 if found.lines else 0
+
+
+def _told(fixed: Fixed, did: str = "mended") -> str:
+    """What was mended, in one line."""
+    if not fixed.lines:
+        return "nothing to mend"
+    codes = ", ".join(f"{count:,} × {code}" for code, count in sorted(fixed.fixes.items()))
+    return f"{did} {fixed.lines:,} {'row' if fixed.lines == 1 else 'rows'} of {', '.join(fixed.files)} ({codes})"
+
+
+def _has_color() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -17,12 +17,12 @@ from prefdata.records.dataset import write_manifest
 from prefdata.records.ids import content_id, file_sha256
 from prefdata.validation.clashes import Settled
 from prefdata.validation.result import Counts
+from prefdata.validation.splits import TRAIN, Piece
 from prefdata.validation.statistics import statistics_of
 from prefdata.validation.work import Done, part_file
 from prefdata.version import __version__
 
 QUARANTINE, DROPPED, REPORT = "quarantine.jsonl", "dropped.jsonl", "report.json"
-SPLIT = "train"
 TOOLS = ("jsonschema-rs", "numpy", "orjson", "pyarrow", "xxhash")
 
 
@@ -54,55 +54,48 @@ def _refused(parts: Sequence[Done], left: Path) -> Iterator[tuple[tuple[int, int
             yield from zip(map(tuple, where.tolist()), records, strict=True)
 
 
-def write_split(
-    folder: Path, parts: Sequence[Done], left: Path, stay: Mapping[str, npt.NDArray[np.bool_]]
-) -> list[dict[str, Any]]:
-    """Move the shards into ``folder``/train, without the rows that do not stay; gives their entries in the manifest."""
-    split = folder / SPLIT
-    split.mkdir()
-    shards: list[tuple[Path, int]] = []
-    for part in parts:
-        for name, rows in part.shards:
-            path = left / name
-            if name in stay:
-                path, rows = _filtered(path, stay[name]), int(stay[name].sum())
-            if rows:
-                shards.append((path, rows))
-    entries = []
-    for number, (path, rows) in enumerate(shards):
-        final = split / f"data-{number:05}-of-{len(shards):05}.arrow"
-        path.rename(final)
-        entry = {"path": f"{SPLIT}/{final.name}", "sha256": file_sha256(final), "rows": rows}
-        entries.append({**entry, "bytes": final.stat().st_size})
-    if entries:
-        names = [str(entry["path"]).removeprefix(f"{SPLIT}/") for entry in entries]
-        write_split_files(split, SPLIT, names, content_id([entry["sha256"] for entry in entries])[:16])
-    else:
-        split.rmdir()
-    (folder / "dataset_dict.json").write_bytes(orjson.dumps({"splits": [SPLIT] if entries else []}))
-    return entries
+def write_splits(folder: Path, left: Path, splits: Mapping[str, Sequence[Piece]]) -> dict[str, list[dict[str, Any]]]:
+    """Move the shards that the parts ``left`` into ``folder``/train and /eval; gives their entries in the manifest."""
+    made: dict[str, list[dict[str, Any]]] = {}
+    for split, pieces in splits.items():
+        within = folder / split
+        within.mkdir()
+        made[split] = []
+        for number, piece in enumerate(pieces):
+            final = within / f"data-{number:05}-of-{len(pieces):05}.arrow"
+            if piece.stay is None:
+                (left / piece.shard).rename(final)
+            else:
+                _filtered(left / piece.shard, final, piece.stay)
+            entry = {"path": f"{split}/{final.name}", "sha256": file_sha256(final), "rows": piece.rows}
+            made[split].append({**entry, "bytes": final.stat().st_size})
+        names = [Path(str(entry["path"])).name for entry in made[split]]
+        write_split_files(within, split, names, content_id([entry["sha256"] for entry in made[split]])[:16])
+    (folder / "dataset_dict.json").write_bytes(orjson.dumps({"splits": list(made)}))
+    return made or {TRAIN: []}
 
 
-def _filtered(path: Path, stay: npt.NDArray[np.bool_]) -> Path:
+def _filtered(path: Path, copy: Path, stay: npt.NDArray[np.bool_]) -> None:
     """A copy of a shard with only the rows that stay."""
-    copy, at = path.with_suffix(".filtered"), 0
+    at = 0
     with pa.memory_map(str(path)) as source:
         reader = pa.ipc.open_stream(source)
         with pa.ipc.new_stream(str(copy), reader.schema) as writer:
             for batch in reader:
-                writer.write_batch(batch.filter(pa.array(stay[at : at + batch.num_rows])))
+                kept = batch.filter(pa.array(stay[at : at + batch.num_rows]))
+                if kept.num_rows:
+                    writer.write_batch(kept)
                 at += batch.num_rows
-    path.unlink()
-    return copy
 
 
 def statistics(
-    folder: Path, entries: Sequence[Mapping[str, Any]], form: Form | None, sources: Mapping[str, int]
+    folder: Path, entries: Mapping[str, Sequence[Mapping[str, Any]]], form: Form | None, sources: Mapping[str, int]
 ) -> Any:
     """The statistics of the rows in the shards, and rows by source where rows name one."""
-    if form is None or not entries:
+    shards = [folder / entry["path"] for split in entries.values() for entry in split]
+    if form is None or not shards:
         return {"rows": 0}
-    found = statistics_of([folder / entry["path"] for entry in entries], form)
+    found = statistics_of(shards, form)
     named = {name: count for name, count in sorted(sources.items()) if count}
     return found if set(named) <= {""} else {**found, "sources": named}
 
@@ -121,9 +114,9 @@ def seal(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def assert_written(folder: Path, entries: Sequence[Mapping[str, Any]], counts: Counts) -> None:
+def assert_written(folder: Path, entries: Mapping[str, Sequence[Mapping[str, Any]]], counts: Counts) -> None:
     """What lies on disk is what the receipt says."""
-    rows = sum(entry["rows"] for entry in entries)
+    rows = sum(entry["rows"] for split in entries.values() for entry in split)
     if rows != counts.kept:
         raise AssertionError(f"{rows} rows in the shards, {counts.kept} kept")
     for name, count in ((QUARANTINE, counts.quarantined), (DROPPED, counts.dropped)):

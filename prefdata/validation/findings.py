@@ -58,6 +58,8 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     worst: Counter[str] = field(default_factory=Counter)
     """Lines by the severity of their worst finding."""
+    fixable: Counter[str] = field(default_factory=Counter)
+    """Findings with a fix: "safe" and "unsafe"."""
     examples: dict[str, list[Example]] = field(default_factory=dict)
 
     def add(self, raw: bytes, origin: Origin, found: Sequence[Found], outcome: Outcome) -> list[Finding]:
@@ -65,6 +67,7 @@ class Tally:
         found = sorted(found, key=lambda item: item[0].order)
         findings = [finding_of(rule, hit, origin) for rule, hit in found]
         self.findings.update(finding.code for finding in findings)
+        self.fixable.update("safe" if finding.fix.safe else "unsafe" for finding in findings if finding.fix)
         codes = {finding.code for finding in findings}
         self.rows.update(codes)
         self.worst[worst_of(findings)] += 1
@@ -80,7 +83,7 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add what was found in a later part of the input."""
-        for name in ("findings", "rows", "quarantined", "dropped", "worst"):
+        for name in ("findings", "rows", "quarantined", "dropped", "worst", "fixable"):
             getattr(self, name).update(getattr(other, name))
         for code, examples in other.examples.items():
             shown = self.examples.setdefault(code, [])
@@ -98,6 +101,7 @@ def finding_of(rule: Rule, hit: Hit, origin: Origin) -> Finding:
         origin.byte,
         hit.pointer,
         hit.hint or rule.hint,
+        hit.fix,
     )
 
 

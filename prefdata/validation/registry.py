@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prefdata.errors import UsageError
 from prefdata.schema import Violation
-from prefdata.types import Severity
+from prefdata.types import Fix, Severity
 
 if TYPE_CHECKING:
     from prefdata.validation.batch import Batch
@@ -54,6 +54,8 @@ class Hit:
     """Text inside the value at the pointer to mark, rather than the whole of it."""
     parts: tuple[str, str] | None = None
     """Two texts that should agree, to be shown one below the other with the place where they part."""
+    fix: Fix | None = None
+    """How the row can be mended; its edits point into the row (or the bytes of the line) as it was given."""
 
 
 @dataclass(frozen=True, slots=True)

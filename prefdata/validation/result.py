@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from prefdata.records.arrow import Form
 from prefdata.types import Finding
 from prefdata.validation.findings import Example
 
+Fixes = Literal["safe", "unsafe"]
 FailOn = Literal["error", "warning", "info", "never"]
 
 
@@ -55,6 +57,36 @@ class RuleTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One line before and after its fixes."""
+
+    file: str
+    line: int
+    byte: int
+    before: bytes
+    after: bytes
+    fixes: tuple[tuple[str, str], ...]
+    """Code and description of each fix, in the order in which they were made."""
+
+
+@dataclass(slots=True)
+class Fixed:
+    """What was mended."""
+
+    lines: int = 0
+    fixes: Counter[str] = field(default_factory=Counter)
+    """Fixes by code."""
+    files: dict[str, int] = field(default_factory=dict)
+    """Lines mended in each file."""
+
+    def add(self, change: Change) -> None:
+        """Count a line that changed."""
+        self.lines += 1
+        self.fixes.update(code for code, _ in change.fixes)
+        self.files[change.file] = self.files.get(change.file, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
 class ValidationResult:
     """The outcome of one run; the same input and settings give the same result."""
 
@@ -75,6 +107,10 @@ class ValidationResult:
     output: Path | None = None
     manifest: Mapping[str, Any] | None = None
     statistics: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Fixed | None = None
+    """What was mended in the files before they were validated, where that was asked for."""
+    fixable: Mapping[str, int] = field(default_factory=dict)
+    """Findings that a machine can mend: "safe" ones by ``--fix``, "unsafe" ones with ``--unsafe-fixes``."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:

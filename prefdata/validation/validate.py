@@ -13,11 +13,13 @@ from prefdata.errors import InputError, UsageError
 from prefdata.records.output import replace_folder
 from prefdata.validation import assemble
 from prefdata.validation.clashes import masks, settle
+from prefdata.validation.fixing import fix_inputs
 from prefdata.validation.inputs import Digests, open_inputs
 from prefdata.validation.registry import selected
 from prefdata.validation.report.json import document
-from prefdata.validation.result import FailOn, InputReceipt, ValidationResult
+from prefdata.validation.result import FailOn, Fixes, InputReceipt, ValidationResult
 from prefdata.validation.run import Gathered, Progress, form_of, gather
+from prefdata.validation.splits import splits_of
 from prefdata.validation.verdict import assert_balanced, result_of, share_of
 from prefdata.validation.work import NO_SOURCE, OTHER_SOURCES, Settings
 from prefdata.validation.workplace import DATASET, PARTS, workplace
@@ -33,6 +35,9 @@ def validate(
     ignore: Sequence[str] = (),
     fail_on: FailOn = "error",
     max_bad: float | str | None = None,
+    fix: Fixes | None = None,
+    fixed: str | Path | None = None,
+    eval_fraction: float = 0.0,
     chat: bool = False,
     limit: int | None = None,
     overwrite: bool = False,
@@ -48,11 +53,18 @@ def validate(
     ``select`` and ``ignore`` take codes, names or prefixes of rules. ``ok`` is false where a line has a finding at or
     above ``fail_on``, unless their share of all lines that are not blank is within ``max_bad`` (0.005 or "0.5%"), and
     where no row is kept. ``chat`` turns pairs of strings into messages. ``limit`` takes the first lines only.
+    ``fix`` mends rows in their files before they are validated: "safe" where a row surely means the same afterwards,
+    "unsafe" also where it may not. Lines that need no fix stay byte for byte as they were. ``fixed`` takes the mended
+    copy of one input instead, which is then what is validated.
+
+    ``eval_fraction`` of the prompts (0 to 1), chosen by a hash of their text, go to the split ``eval`` with all their
+    pairs; of two prompts or more at least one goes to each side.
+
     ``examples`` findings of each rule are kept in detail. ``jobs`` processes share the work; the result does not
     depend on their number.
 
     Raises InputError where an input cannot be read or is no JSONL, UsageError for rules that do not exist or cannot be
-    ignored, OutputExistsError where finished work stands at ``output``.
+    ignored, OutputExistsError where finished work stands at ``output``, UsageError where ``fix`` cannot write.
     """
     names = [str(pairs)] if isinstance(pairs, str | Path) else [str(name) for name in pairs]
     rules = selected(select, ignore)
@@ -67,6 +79,12 @@ def validate(
         "max_bad": share,
         "select": sorted(select),
     }
+    if eval_fraction:
+        if not 0 < eval_fraction < 1:
+            raise UsageError(f"eval-fraction is a share of the prompts, not {eval_fraction}", "for example 0.05")
+        asked["eval_fraction"] = eval_fraction
+    if fixed is not None and fix is None:
+        raise UsageError("--fixed takes the copy that --fix makes", "add --fix")
     out = None if output is None else Path(output)
     if out is not None and out.name in ("", ".."):
         out = out.resolve()
@@ -75,8 +93,11 @@ def validate(
         left, built = place / PARTS, place / DATASET
         left.mkdir()
         built.mkdir()
+        settings = Settings("text", tuple(select), tuple(ignore), chat, examples, bool(eval_fraction))
+        mended = None
+        if fix is not None:
+            mended, inputs = fix_inputs(inputs, settings, fix, to=None if fixed is None else Path(fixed), limit=limit)
         with Digests(inputs) as digests:
-            settings = Settings("text", tuple(select), tuple(ignore), chat, examples)
             settings = replace(settings, form=form_of(inputs, settings, limit))
             found = gather(inputs, settings, left, write=out is not None, limit=limit, jobs=jobs, progress=progress)
             _settle(found, names, left, built if out is not None else None)
@@ -85,11 +106,12 @@ def validate(
                 for given, (sha256, size), lines in zip(inputs, digests.result(), found.receipts, strict=True)
             ]
         result = result_of(found.tally, receipts, fail_on, share)
-        result = replace(result, form=settings.form if result.counts.kept else None, output=out)
+        result = replace(result, form=settings.form if result.counts.kept else None, output=out, fixed=mended)
         assert_balanced(found, result.counts)
         if out is None:
             return result
-        result = _assembled(result, found, left, built, {"rules": [rule.code for rule in rules], "settings": asked})
+        about = {"rules": [rule.code for rule in rules], "settings": asked}
+        result = _assembled(result, found, left, built, about, eval_fraction)
         replace_folder(built, out)
         return result
 
@@ -110,10 +132,16 @@ def _settle(found: Gathered, names: Sequence[str], left: Path, built: Path | Non
 
 
 def _assembled(
-    result: ValidationResult, found: Gathered, left: Path, built: Path, manifest: dict[str, Any]
+    result: ValidationResult,
+    found: Gathered,
+    left: Path,
+    built: Path,
+    manifest: dict[str, Any],
+    eval_fraction: float,
 ) -> ValidationResult:
     """Fill the folder ``built``: shards, report and manifest."""
-    entries = assemble.write_split(built, found.parts, left, masks(found.clashes, found.rows, found.parts))
+    splits = splits_of(found.parts, left, masks(found.clashes, found.rows, found.parts), eval_fraction)
+    entries = assemble.write_splits(built, left, splits)
     assemble.assert_written(built, entries, result.counts)
     result = replace(result, statistics=assemble.statistics(built, entries, result.form, found.sources))
     report = orjson.dumps(document(result), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
@@ -124,7 +152,10 @@ def _assembled(
             "form": result.form,
             "inputs": [asdict(receipt) for receipt in result.inputs],
             "counts": asdict(result.counts),
-            "splits": {assemble.SPLIT: {"rows": result.counts.kept, "shards": entries}},
+            "splits": {
+                split: {"rows": sum(entry["rows"] for entry in shards), "shards": shards}
+                for split, shards in entries.items()
+            },
             "statistics": result.statistics,
             **manifest,
         },

@@ -55,7 +55,9 @@ def result_of(
     graver = SEVERITIES[SEVERITIES.index(fail_on) :] if fail_on != "never" else ()
     bad = sum(tally.worst[severity] for severity in graver)
     why = _why_not(counts, bad, fail_on, max_bad)
-    return ValidationResult(why is None, None, counts, tuple(receipts), totals, tuple(shown), bad, why)
+    return ValidationResult(
+        why is None, None, counts, tuple(receipts), totals, tuple(shown), bad, why, fixable=dict(tally.fixable)
+    )
 
 
 def _why_not(counts: Counts, bad: int, fail_on: FailOn, max_bad: float | None) -> str | None:

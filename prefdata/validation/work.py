@@ -28,6 +28,7 @@ from prefdata.validation.lines import LineBatch, batches
 from prefdata.validation.memory import uncollected
 from prefdata.validation.quarantine import record_of
 from prefdata.validation.registry import selected
+from prefdata.validation.splits import split_hashes
 
 LINES_PER_BATCH = 512
 PART_BYTES = 32 << 20
@@ -46,6 +47,8 @@ class Settings:
     ignore: tuple[str, ...] = ()
     chat: bool = False
     examples: int = 20
+    split: bool = False
+    """Whether the hashes are wanted by which rows are split into train and eval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ class _Writer:
         self._where = self._open("where")
         self._refused = self._open("refused") if write else None
         self._refused_where = self._open("refused-where")
+        self._split = self._open("split") if settings.split else None
 
     def _open(self, what: str) -> IO[bytes]:
         path = part_file(self._folder, self.done.number, what)
@@ -217,6 +221,9 @@ class _Writer:
         if severities is not None:
             keys[:, MARKS] = severities
         self._keys.write(keys.tobytes())
+        if self._split is not None:
+            prompts = rows.prompts if mask is None else list(compress(rows.prompts, mask))
+            self._split.write(split_hashes(prompts).tobytes())
         numbers, places = lines + batch.line, offsets[lines]
         where = np.column_stack((np.full(len(lines), segment.input, np.int64), numbers, places))
         self._where.write(where.tobytes())

@@ -38,6 +38,9 @@ def _findings(result: ValidationResult, width: int, show: int, style: Style) -> 
         yield from _marked(example, width - len(INDENT), style)
         if finding.hint and said.get(finding.code) != finding.hint:
             yield f"{INDENT}{style('help', 'help')}: {finding.hint}"
+        if finding.fix is not None:
+            how = "--fix" if finding.fix.safe else "--fix --unsafe-fixes"
+            yield f"{INDENT}{style('fix', 'help')}: {finding.fix.what} ({how})"
         said[finding.code] = finding.hint
         yield ""
     for total in result.totals:
@@ -103,11 +106,23 @@ def _totals(result: ValidationResult, style: Style) -> Iterator[str]:
     for total in result.totals:
         yield _total(total, names, style)
     yield ""
+    safe, unsafe = (result.fixable.get(kind, 0) for kind in ("safe", "unsafe"))
+    if safe or unsafe:
+        flags = "--fix" if safe else "--fix --unsafe-fixes"
+        more = f" ({unsafe:,} more with --unsafe-fixes)" if safe and unsafe else ""
+        yield f"{safe or unsafe:,} can be mended with {flags}{more}; --diff shows how"
+        yield ""
 
 
 def _total(total: RuleTotal, names: int, style: Style) -> str:
     code = style(f"{total.code:8}", total.severity)
     return f"{code} {total.name:{names}}  {total.severity:8}  {total.action:10}  {total.findings:9,}  {total.rows:9,}"
+
+
+def _splits(result: ValidationResult) -> str:
+    splits = (result.manifest or {}).get("splits", {})
+    rows = [f"{split['rows']:,} {name}" for name, split in splits.items()]
+    return f" ({', '.join(rows)})" if len(rows) > 1 else ""
 
 
 def _receipt(result: ValidationResult, style: Style) -> Iterator[str]:
@@ -120,7 +135,7 @@ def _receipt(result: ValidationResult, style: Style) -> Iterator[str]:
         if counts.kept:
             form = {"text": "strings", "chat": "conversations"}[result.form or "text"]
             pairs = "pair" if counts.kept == 1 else "pairs"
-            yield f"{style('wrote', 'bold')} {result.output}: {counts.kept:,} {pairs} of {form}"
+            yield f"{style('wrote', 'bold')} {result.output}: {counts.kept:,} {pairs} of {form}{_splits(result)}"
         else:
             yield f"{style('wrote', 'bold')} {result.output}: no pairs"
         if counts.quarantined:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from prefdata.schema import Violation
+from prefdata.types import Edit, Fix
 from prefdata.validation.locate import escaped, value_at
 from prefdata.validation.registry import Hit, row_rule, schema_rule
 from prefdata.validation.row import FIELDS, MESSAGE_FIELDS, Row
@@ -110,8 +112,13 @@ def wrong_value(violation: Violation, document: Any) -> Iterator[Hit]:
         if violation.keyword == "const":
             yield Hit(violation.pointer, "only the assistant makes tool calls", 'the role must be "assistant"')
             return
-        near = OTHER_ROLES.get(str(value)) or next(iter(difflib.get_close_matches(str(value), ROLES, n=1)), None)
+        known = OTHER_ROLES.get(str(value))
+        near = known or next(iter(difflib.get_close_matches(str(value), ROLES, n=1)), None)
         hint = f"did you mean {near!r}?" if near else f"roles are {', '.join(ROLES)}"
+        if near:
+            fix = Fix(f"call the role {near!r}", (Edit(violation.pointer, near),), safe=known is not None)
+            yield Hit(violation.pointer, violation.message, hint, fix=fix)
+            return
     yield Hit(violation.pointer, violation.message, hint)
 
 
@@ -132,7 +139,9 @@ def _has_unknown_fields(batch: Any) -> list[int]:
     screen=_has_unknown_fields,
 )
 def unknown_field(row: Row) -> Iterator[Hit]:
-    yield from _unknown(row.document, FIELDS, "", "a pair")
+    metadata = row.document.get("metadata")
+    for hit in _unknown(row.document, FIELDS, "", "a pair"):
+        yield replace(hit, fix=_kept_as_metadata(hit.pointer, row.document, metadata)) if hit.fix is None else hit
     for side in ("prompt", "chosen", "rejected"):
         messages = row.document[side]
         if isinstance(messages, list):
@@ -144,8 +153,24 @@ def _unknown(record: Mapping[str, Any], known: tuple[str, ...], where: str, what
     for key in record:
         if key not in known:
             near = difflib.get_close_matches(key, [name for name in known if name not in record], n=1, cutoff=0.75)
+            pointer, fix = f"{where}/{escaped(key)}", None
+            if near:
+                renamed = Edit(f"{where}/{escaped(near[0])}", record[key])
+                fix = Fix(f"rename {key!r} to {near[0]!r}", (Edit(pointer, remove=True), renamed), safe=False)
+            elif where:
+                fix = Fix(f"remove {key!r}", (Edit(pointer, remove=True),), safe=False)
             yield Hit(
-                f"{where}/{escaped(key)}",
+                pointer,
                 f"{key!r} is not a key of {what}",
                 f"did you mean {near[0]!r}?" if near else None if not where else "it is left out of the dataset",
+                fix=fix,
             )
+
+
+def _kept_as_metadata(pointer: str, document: Mapping[str, Any], metadata: Any) -> Fix | None:
+    """Move a key under ``metadata``, where that loses nothing."""
+    (key,) = (name for name in document if pointer == f"/{escaped(name)}")
+    if metadata is not None and key in metadata:
+        return None
+    moved = Edit("/metadata", {key: document[key]}) if metadata is None else Edit("/metadata" + pointer, document[key])
+    return Fix(f"move {key!r} under metadata", (Edit(pointer, remove=True), moved))

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from prefdata.types import Edit, Fix
 from prefdata.validation.lines import MAX_LINE_BYTES, RawLine
 from prefdata.validation.locate import line_tokens
 from prefdata.validation.registry import Hit, line_rule
@@ -93,7 +94,7 @@ def not_utf8(line: RawLine) -> Iterator[Hit]:
 )
 def byte_order_mark(line: RawLine) -> Iterator[Hit]:
     if line.bom:
-        yield Hit(span=(0, 3))
+        yield Hit(span=(0, 3), fix=Fix("remove the byte-order mark", (Edit(value="", span=(0, 3)),)))
 
 
 @line_rule(
