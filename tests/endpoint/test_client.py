@@ -116,6 +116,7 @@ def test_nobody_listening_is_a_refused_connection_and_not_a_timeout() -> None:
         ({"retry-after": formatdate(4102444800, usegmt=True)}, 4102444800 - time.time()),
         ({"retry-after": "soon"}, None),
     ],
+    ids=["seconds", "milliseconds", "a date", "no number"],
 )
 def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     error = failed(failure(429, headers=headers))

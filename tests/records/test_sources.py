@@ -23,6 +23,7 @@ LINES = [(1, 0, b"a"), (2, 3, "\u2028b".encode()), (3, 8, b""), (4, 9, b"last")]
         ("lines.jsonl.zst", zstandard.compress(TEXT)),
         ("two.jsonl.zst", zstandard.compress(TEXT[:5]) + zstandard.compress(TEXT[5:])),
     ],
+    ids=["plain", "gz", "zst", "two frames of zst"],
 )
 def test_lines_have_exact_numbers_and_offsets(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / name
