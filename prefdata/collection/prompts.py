@@ -64,7 +64,7 @@ def _row(raw: RawRow, column: str | None, seen: SpillingMap, number: int) -> Row
     noun, problem, reason = None, raw.problem, "invalid-line"
     own_id = False
     if raw.value is not None:
-        record = _cleaned({key: raw.value.get(key) for key in RECORD}) if column is None else _of(raw.value, column)
+        record = _record(raw, raw.value) if column is None else _of(raw.value, column)
         own_id = "id" in record
         if column is not None and "prompt" not in record:
             problem = f"there is no column {column!r} (there are: {', '.join(raw.value)})"
@@ -79,6 +79,11 @@ def _row(raw: RawRow, column: str | None, seen: SpillingMap, number: int) -> Row
             what = "line" if raw.row is None else "row"
             problem = f"its id is that of {what} {first}" if own_id else f"the prompt of {what} {first} again"
     return Row(raw.file, raw.line or 0, raw.raw, noun, problem, raw.row, reason)
+
+
+def _record(raw: RawRow, value: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON line says what it means, an empty id included; in a table an empty cell says nothing."""
+    return dict(value) if raw.row is None else _cleaned({key: value.get(key) for key in RECORD})
 
 
 def _of(value: Mapping[str, Any], column: str) -> dict[str, Any]:
