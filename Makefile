@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Test files run side by side in so many processes; each trains on one thread.
+JOBS ?= 2
 STAMP := $(VENV)/.installed
 
 .PHONY: install demo test lint types imports check docs clean
@@ -19,7 +21,7 @@ demo: install
 	$(BIN)/prefdata demo --output demo-out --overwrite
 
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
