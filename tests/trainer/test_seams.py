@@ -46,7 +46,14 @@ def trainer(tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path) -> Iter
 
 
 def test_the_methods_that_are_overridden_exist() -> None:
-    for name in ("_prepare_dataset", "_send_telemetry", "create_model_card"):
+    overridden = (
+        "_prepare_dataset",
+        "_send_telemetry",
+        "create_model_card",
+        "_precompute_ref_logps",
+        "_get_train_sampler",
+    )
+    for name in (*overridden, "compute_ref_log_probs"):
         assert callable(getattr(DPOTrainer, name))
     assert "train_dataset" in inspect.signature(DPOTrainer.__init__).parameters
     assert "self._prepare_dataset(train_dataset" in inspect.getsource(DPOTrainer.__init__)
@@ -79,11 +86,11 @@ def test_the_completion_mask_is_what_is_in_the_loss(trainer: Any) -> None:
     assert abs(whole - changed) > 1e-3
 
 
-def test_references_are_precomputed_on_disk_in_the_order_of_the_rows(trainer: Any) -> None:
+def test_references_are_precomputed_by_us_in_the_order_of_the_rows(trainer: Any) -> None:
     precomputed = [trainer.train_dataset[name] for name in ("ref_chosen_logps", "ref_rejected_logps")]
     found = torch.tensor([list(column) for column in precomputed]).T
     assert torch.allclose(found.double(), torch.from_numpy(trainer.logps(reference=True)), atol=1e-4)
-    assert len(trainer.train_dataset.cache_files) == 2
+    assert len(trainer.train_dataset.cache_files) == 1, "TRL has cached none of its own"
 
 
 def test_dropout_of_the_model_is_turned_off_on_loading(tmp_path: Path) -> None:

@@ -104,6 +104,27 @@ def _json_object(_context: click.Context, _parameter: click.Parameter, text: Any
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--report-to", multiple=True, metavar="NAME", help="wandb, tensorboard, trackio, mlflow, …; repeatable.")
 @click.option("--save-steps", type=COUNT, default=100, show_default=True, help="Optimizer steps between checkpoints.")
+@click.option(
+    "--fast/--no-fast", default=True, show_default=True, help="Compute TRL's own loss and gradient in less time."
+)
+@click.option(
+    "--prefix-sharing",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Compute what both sides of a pair begin with once: where it is less work and the model allows it, or always.",
+)
+@click.option(
+    "--group-by-length/--no-group-by-length",
+    default=None,
+    help="Batches of pairs of similar length. [default: where the losses are means over pairs]",
+)
+@click.option(
+    "--reference-cache",
+    metavar="DIR",
+    help="Where the reference's log-probabilities are kept for later runs, or off. [default: prefdata/references in "
+    "the user's cache folder]",
+)
 @click.option("--limit", type=COUNT, metavar="N", help="Take only the first N pairs, for a first try.")
 @click.option("--dry-run", is_flag=True, help="Print the plan: pairs, tokens, steps, expected first loss.")
 @click.option("--overwrite", is_flag=True, help="Replace finished work at the output.")

@@ -25,6 +25,7 @@ from prefdata.rendering import Renderer, RenderReport
 from prefdata_trainer import theirs as their_flags
 from prefdata_trainer import tokens
 from prefdata_trainer.callbacks import WHOLE, Checkpoints, Reporter, last_whole_checkpoint
+from prefdata_trainer.fast import Speed, reference_cache, reference_hash
 from prefdata_trainer.folder import complete
 from prefdata_trainer.loading import (
     check_reference,
@@ -128,6 +129,7 @@ def _state(
     told: dict[str, Any] = {**settings.document(), "dataset": handle.sha256, "processes": processes.num_processes}
     told["model_files"] = [_files(name) for name in (settings.model, settings.model_ref) if name]
     told["chat_template_sha256"] = file_sha256(settings.chat_template) if settings.chat_template else None
+    del told["reference_cache"]  # its place changes no number
     told = orjson.loads(orjson.dumps(told))  # as it will be read again: lists, not tuples
     folder = state_folder(output)
     path = folder / "settings.json"
@@ -161,17 +163,20 @@ def _train(plan: Plan, output: Path, folder: Path, theirs: Theirs, tokenizer: An
     config = training_config(settings, theirs, folder / "checkpoints", output.name, plan.steps)
     model = load_model(settings.model, settings, theirs)
     lora = lora_config(settings, theirs)
+    reference = load_model(settings.model_ref, settings, theirs) if settings.model_ref else None
+    speed = _speed(settings, theirs, config, model if reference is None else reference, folder, quiet)
     reporter = Reporter(quiet)
     try:
         trainer: Any = PairTrainer(
             model=model,
-            ref_model=load_model(settings.model_ref, settings, theirs) if settings.model_ref else None,
+            ref_model=reference,
             args=config,
             data_collator=tokens.PairCollator(tokenizer.pad_token_id, _whole(config.pad_to_multiple_of)),
             train_dataset=Dataset.from_file(str(folder / "tokens" / "train.arrow")),
             processing_class=tokenizer,
             callbacks=[Checkpoints(), reporter],
             peft_config=lora,
+            speed=speed,
         )
     except (ValueError, NotImplementedError) as error:
         raise UsageError(f"TRL or PEFT refuses these settings: {' '.join(str(error).split())}") from None
@@ -180,10 +185,10 @@ def _train(plan: Plan, output: Path, folder: Path, theirs: Theirs, tokenizer: An
     precomputed = "ref_chosen_logps" in trainer.train_dataset.column_names and config.ld_alpha is None
     if precomputed:
         columns = ("ref_chosen_logps", "ref_rejected_logps")
-        reference = np.stack([np.asarray(trainer.train_dataset[name], np.float64) for name in columns], axis=1)
+        referred = np.stack([np.asarray(trainer.train_dataset[name], np.float64) for name in columns], axis=1)
     else:
-        reference = trainer.logps(reference=True)
-    before = reference if same_at_start else trainer.logps(reference=False)
+        referred = trainer.logps(reference=True)
+    before = referred if same_at_start else trainer.logps(reference=False)
     checkpoint = last_whole_checkpoint(folder / "checkpoints") if trainer.is_world_process_zero() else None
     checkpoint = trainer.accelerator.gather_for_metrics([checkpoint], use_gather_object=True)[0]
     if checkpoint is not None and not quiet and trainer.is_world_process_zero():
@@ -197,7 +202,7 @@ def _train(plan: Plan, output: Path, folder: Path, theirs: Theirs, tokenizer: An
     after = trainer.logps(reference=False)
     shutil.rmtree(folder / "result", ignore_errors=True)
     trainer.save_model(str(folder / "result"))
-    rewards = {when: settings.beta * (logps - reference) for when, logps in (("before", before), ("after", after))}
+    rewards = {when: settings.beta * (logps - referred) for when, logps in (("before", before), ("after", after))}
     rows = trainer.train_dataset
     pairs = {
         "id": rows["id"][:],
@@ -211,7 +216,21 @@ def _train(plan: Plan, output: Path, folder: Path, theirs: Theirs, tokenizer: An
     history = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
     logged = [{name: value for name, value in entry.items() if name != "num_tokens"} for entry in history]
     trained, everything = trainer.model.get_nb_trainable_parameters() if lora else (model.num_parameters(),) * 2
-    return Outcome(plan, output, logged, pairs, {name: version(name) for name in PACKAGES}, trained, everything)
+    versions = {name: version(name) for name in PACKAGES}
+    return Outcome(plan, output, logged, pairs, versions, trained, everything, speed.found)
+
+
+def _speed(settings: DpoSettings, theirs: Theirs, config: Any, reference: Any, folder: Path, quiet: bool) -> Speed:
+    """What the run may do to be quicker; ``reference`` is the model that the cache of log-probabilities is keyed by."""
+    on_main = PartialState().is_main_process
+    return Speed(
+        settings.fast,
+        settings.prefix_sharing,
+        settings.group_by_length,
+        reference_cache(settings.reference_cache, folder / "references"),
+        reference_hash(reference, theirs.lora.get("init_lora_weights")) if config.precompute_ref_log_probs else "",
+        (lambda line: click.echo(line, err=True)) if on_main and not quiet else (lambda _: None),
+    )
 
 
 def _whole(value: int | str | None) -> int | None:

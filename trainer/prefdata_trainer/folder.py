@@ -35,7 +35,7 @@ def complete(folder: Path, outcome: Outcome, manifest: Mapping[str, Any], theirs
             file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SORT_KEYS))
     pq.write_table(pa.table(outcome.pairs), folder / "per_pair.parquet")
     exact = {**outcome.plan.document(), "trl": dict(theirs.training), "lora": dict(theirs.lora)}
-    exact = {**exact, "loading": dict(theirs.loading), "versions": outcome.versions}
+    exact = {**exact, "loading": dict(theirs.loading), "speed": outcome.speed, "versions": outcome.versions}
     text = yaml.safe_dump(orjson.loads(orjson.dumps(exact, default=str)), sort_keys=False, allow_unicode=True)
     (folder / "prefdata_config.yaml").write_text(text, encoding="utf-8")
     write_json(folder / "results.json", outcome.document())

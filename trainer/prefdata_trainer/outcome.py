@@ -110,6 +110,8 @@ class Outcome:
     versions: dict[str, str]
     trained_parameters: int
     all_parameters: int
+    speed: dict[str, Any]
+    """What was done to be quicker, and what was not and why."""
 
     @property
     def losses(self) -> list[tuple[int, float]]:
@@ -138,6 +140,7 @@ class Outcome:
             "results": self.results(),
             "trained_parameters": self.trained_parameters,
             "all_parameters": self.all_parameters,
+            "speed": self.speed,
             "versions": self.versions,
         }
 

@@ -64,6 +64,14 @@ class DpoSettings:
     seed: int = 0
     report_to: tuple[str, ...] = ()
     save_steps: int = 100
+    fast: bool = True
+    """Compute the same loss and gradient in less time; see docs/training.md."""
+    prefix_sharing: Literal["auto", "on", "off"] = "auto"
+    """Whether what the sides of a pair have in common is computed once."""
+    group_by_length: bool | None = None
+    """Whether a batch holds pairs of similar length; None where the losses are means over pairs."""
+    reference_cache: str | None = None
+    """A folder, or ``off``; None for ``prefdata/references`` in the user's cache folder."""
     limit: int | None = None
     """Take only the first pairs, for a first try."""
     passed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
