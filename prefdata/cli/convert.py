@@ -21,7 +21,8 @@ def _list_formats(context: click.Context, _parameter: click.Parameter, wanted: b
     if wanted:
         click.echo("Read:")
         for name, format_ in FORMATS.items():
-            click.echo(f"  {name:24}{format_.summary}\n{'':26}recognised by {format_.signature}")
+            also = f" (or {', '.join(format_.aliases)})" if format_.aliases else ""
+            click.echo(f"  {name:24}{format_.summary}{also}\n{'':26}recognised by {format_.signature}")
         click.echo("\nWritten (--to):")
         for name, export in EXPORTS.items():
             click.echo(f"  {name:24}{export.summary}")

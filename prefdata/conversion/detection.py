@@ -31,10 +31,7 @@ def detect(
         rows = list(islice(raw_rows(source, name, part), SAMPLE))
         values = [row.value for row in rows if row.value is not None]
         if not values:
-            problem = f"no row of {name} is a JSON object ({_first(rows)})" if rows else f"{name} is empty"
-            raise InputError(
-                problem, "it must hold objects, one a line or as a JSON array, or be CSV (.csv, .tsv), Parquet or Arrow"
-            )
+            raise _no_rows(name, rows)
         if columns is not None:
             check_columns(columns, values, name, as_mapped=as_mapped)
         if chosen is not None:
@@ -69,6 +66,24 @@ def _check_fits(format_: Format, values: Sequence[dict[str, Any]], name: str) ->
     except UsageError as error:
         hint = error.hint or "look at the columns of the file"
     raise InputError(f"{name} is not in format {format_.name}: {problem}", hint)
+
+
+def _no_rows(name: str, rows: Sequence[RawRow]) -> InputError:
+    """The error for a file in which nothing is a row: what it is instead, where that can be told."""
+    hint = "it must hold objects, one a line or as a JSON array, or be CSV (.csv, .tsv), Parquet or Arrow"
+    if not rows:
+        header = name.removesuffix(".gz").removesuffix(".zst").lower().endswith((".csv", ".tsv"))
+        return InputError(f"{name} is empty" + (", or a header without rows" if header else ""), hint)
+    first = rows[0].raw.lstrip()
+    if first.startswith(b"PK\x03\x04"):
+        return InputError(f"{name} is a ZIP file or an Excel workbook", "unpack it, or save the sheet as CSV")
+    if first.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        return InputError(f"{name} is compressed", "give it the ending .gz or .zst that says so")
+    if len(first.rstrip()) < 3 and first.startswith(b"{"):
+        hint = "a JSON object over several lines: write one object a line (jq -c . FILE), or an array of them"
+    elif b"," in first and not first.startswith((b"{", b"[", b'"')) and all(32 <= byte < 127 for byte in first[:80]):
+        hint = "if it is CSV, give it the ending .csv"
+    return InputError(f"no row of {name} is a JSON object ({_first(rows)})", hint)
 
 
 def _first(rows: Sequence[RawRow]) -> str:

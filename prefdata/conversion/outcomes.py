@@ -66,6 +66,8 @@ class Format:
     """Rows with the same key belong together; raises WrongShapeError."""
     scattered: bool = False
     """Whether rows that belong together may stand anywhere in the input, not only side by side."""
+    aliases: tuple[str, ...] = ()
+    """Other names for what is in this format, by which it can be named too."""
 
 
 @dataclass(frozen=True, slots=True)

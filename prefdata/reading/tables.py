@@ -18,6 +18,8 @@ PARQUET, ARROW_FILE, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 TABLES = (PARQUET, ARROW_FILE, ARROW_STREAM)
 """What such files begin with."""
 BATCH = 256
+HUB_TIMEOUT = 30.0
+"""Seconds that the hub has for its first answer."""
 
 
 def table_rows(source: Source, name: str) -> Iterator[RawRow]:
@@ -51,6 +53,8 @@ def hub_rows(name: str, part: Part) -> Iterator[RawRow]:
     if not path:
         raise UsageError(f"{name!r} names no data set", "write hf:owner/name, or hf:owner/name#config")
     datasets = _datasets()
+    if not Path(path).exists():
+        _ask_hub(name, path, part)
     try:
         found = datasets.load_dataset(
             path, config or None, split=part.split or "train", revision=part.revision, streaming=True
@@ -62,6 +66,31 @@ def hub_rows(name: str, part: Part) -> Iterator[RawRow]:
         raise InputError(f"{name}: {_first_line(error)}", "check owner/name, #config, --split and --revision") from None
     except Exception as error:  # noqa: BLE001 - the hub's client raises its own errors, and those of three libraries below
         raise ServiceError(f"{name} cannot be read: {_first_line(error)}", "check the network, or HF_TOKEN") from None
+
+
+def _ask_hub(name: str, path: str, part: Part) -> None:
+    """Ask once whether the data set is there: ``datasets`` asks for half a minute, and tells every attempt.
+
+    Raises InputError for what the hub does not have, ServiceError where it cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi, constants, errors
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    try:
+        HfApi().dataset_info(path, revision=part.revision, timeout=HUB_TIMEOUT)
+    except errors.GatedRepoError:
+        raise ServiceError(f"{name} is gated", "ask for access on its page, and log in with `hf auth login`") from None
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
+        at = f" at revision {part.revision}" if isinstance(error, errors.RevisionNotFoundError) else ""
+        raise InputError(
+            f"the hub has no data set {path!r}{at}", "check owner/name and --revision; a private one needs HF_TOKEN"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - the client raises its own errors, and those of the library below
+        raise ServiceError(
+            f"{constants.ENDPOINT} cannot be reached for {name}: {_first_line(error)}",
+            "check the network (HF_ENDPOINT names a mirror), or download the data set and name its files",
+        ) from None
 
 
 def _validated(folder: Path, part: Part) -> Iterator[RawRow]:

@@ -179,6 +179,7 @@ def test_command(prefdata: Run, tmp_path: Path) -> None:
         (["torn.json"], "torn.json is no JSON array"),
         (["torn.jsonl.gz"], "the compressed data is damaged"),
         (["p.jsonl", "--from", "alpaca"], "there is no format 'alpaca'"),
+        (["p.jsonl", "--from", "trll"], "did you mean trl?"),
         (["p.jsonl", "--from", "hh"], "p.jsonl is not in format hh: column"),
         (["p.jsonl", "--to", "responses"], "trl holds pairs, no judged responses"),
         (["p.jsonl", "p.jsonl"], "named twice"),
@@ -211,3 +212,38 @@ def test_wrong_format_named_says_what_it_looks_like(tmp_path: Path, capfd: pytes
     done = run_here(capfd, "convert", source, "--from", "openai", "-o", tmp_path / "out.jsonl")
     assert 'column "input" is missing' in done.err
     assert "it looks like trl" in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("f.csv", b"prompt,chosen,rejected\n", "a header without rows"),
+        ("f.csv", b"prompt;chosen;rejected\na;b;c\n", "separated by ';'"),
+        ("f.txt", b"prompt,chosen,rejected\na,b,c\n", "give it the ending .csv"),
+        ("f.xlsx", b"PK\x03\x04rest", "a ZIP file or an Excel workbook"),
+        ("f.jsonl", gzip.compress(b'{"prompt": "a"}\n'), "is compressed"),
+        ("f.json", b'{\n "prompt": "a"\n}\n', "write one object a line"),
+        ("f.json", b'{"data": [{"prompt": "a"}]}', "inside 'data'"),
+        (
+            "f.jsonl",
+            b'{"Prompt": "a", "Chosen": "b", "Rejected": "c"}',
+            "perhaps --map prompt=Prompt --map chosen=Chosen",
+        ),
+        ("f.jsonl", b'{"prompt": null, "chosen": "b", "rejected": "c"}', "prompt: empty in each of the first 1 rows"),
+        (
+            "f.jsonl",
+            b'{"context": [], "response1": "a", "response2": "b"}',
+            "nearest, but for the columns overall_pref",
+        ),
+    ],
+)
+def test_what_the_file_is_instead(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, data: bytes, said: str
+) -> None:
+    done = run_here(capfd, "convert", write(tmp_path / name, data), "-o", tmp_path / "out.jsonl")
+    assert (done.code, said in done.err, len(done.err.splitlines())) == (2, True, 2), done.err
+
+
+def test_formats_go_by_their_other_names(tmp_path: Path) -> None:
+    assert api.convert(write(tmp_path / "p.jsonl", jsonl(*ROWS)), from_="skywork").format == "trl"
+    assert api.convert(write(tmp_path / "h.jsonl", jsonl(*HH)), from_="hh-rlhf").format == "hh"

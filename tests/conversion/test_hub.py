@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 import prefdata as api
+from prefdata.errors import InputError, ServiceError
+from tests.here import run_here
 
 
 class Hub(ThreadingHTTPServer):
@@ -28,6 +30,12 @@ class Handler(BaseHTTPRequestHandler):
     server: Hub
 
     def do_GET(self) -> None:
+        if "/nothing" in self.path or "/closed" in self.path:
+            self.send_response(404 if "/nothing" in self.path else 403)
+            self.send_header("X-Error-Code", "RepoNotFound" if "/nothing" in self.path else "GatedRepo")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self._answer({"sha": "0" * 40, "siblings": []})
 
     def do_POST(self) -> None:
@@ -84,3 +92,18 @@ def test_output_and_card_are_one_commit(hub: Hub, tmp_path: Path) -> None:
     assert sorted(hub.files) == ["README.md", "data/train.jsonl"]
     assert hub.files["data/train.jsonl"] == out.read_bytes()
     assert b"path: data/train.jsonl" in hub.files["README.md"]
+
+
+def test_what_the_hub_does_not_have_is_said_at_once(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match="the hub has no data set 'nobody/nothing'"):
+        api.convert("hf:nobody/nothing")
+    with pytest.raises(ServiceError, match="hf:nobody/closed is gated"):
+        api.convert("hf:nobody/closed")
+    with pytest.raises(InputError, match="the hub has no data set 'a/b/c/d'"):
+        api.convert("hf:a/b/c/d")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    done = run_here(capfd, "convert", "hf:nobody/nothing", "-o", tmp_path / "out.jsonl")
+    assert (done.code, len(done.err.splitlines())) == (3, 2), done.err
+    assert "http://127.0.0.1:9 cannot be reached for hf:nobody/nothing" in done.err

@@ -98,6 +98,7 @@ FORMAT = Format(
     detect=detect_55k,
     read=each(read_55k),
     ranked=True,
+    aliases=("lmsys-55k",),
     examples=(
         {
             "id": 1,
@@ -119,6 +120,7 @@ ARENA_140K = Format(
     detect=detect_140k,
     read=each(read_140k),
     ranked=True,
+    aliases=("arena-140k",),
     examples=(
         {
             "id": "1",

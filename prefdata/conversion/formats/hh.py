@@ -48,6 +48,7 @@ FORMAT = Format(
     signature=r'"chosen" and "rejected" being transcripts that begin with "\n\nHuman:"',
     detect=detect,
     read=each(read),
+    aliases=("hh-rlhf",),
     examples=(
         {
             "chosen": "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Sum?\n\nAssistant: BETTER",

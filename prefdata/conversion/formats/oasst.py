@@ -80,6 +80,7 @@ FORMAT = Format(
     detect=detect,
     read=read,
     ranked=True,
+    aliases=("open-assistant",),
     examples=(
         {
             "message_tree_id": "t",

@@ -64,6 +64,7 @@ FORMAT = Format(
     signature='"input" with messages beside "preferred_output" and "non_preferred_output"',
     detect=detect,
     read=each(read),
+    aliases=("together", "fireworks"),
     examples=(
         {
             "input": {"messages": [{"role": "user", "content": "Sum?"}], "tools": [], "parallel_tool_calls": True},

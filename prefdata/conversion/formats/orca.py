@@ -31,6 +31,7 @@ FORMAT = Format(
     signature='"system" and "question" (or "input") beside "chosen" and "rejected" as text',
     detect=detect,
     read=each(read),
+    aliases=("chatml.intel", "chatml.icr"),
     examples=(
         {"system": "", "question": "Sum?", "chosen": "BETTER", "rejected": "WORSE"},
         {"system": "Be brief.", "input": "Sum?", "chosen": "BETTER", "rejected": "WORSE", "status": "swapped"},

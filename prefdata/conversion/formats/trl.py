@@ -73,6 +73,7 @@ FORMAT = Format(
     signature='"chosen" and "rejected" as text beside "prompt", or as lists of role/content messages',
     detect=detect,
     read=each(read),
+    aliases=("skywork", "dpo-mix-7k"),
     examples=(
         {"prompt": "Sum?", "chosen": "BETTER", "rejected": "WORSE"},
         {
