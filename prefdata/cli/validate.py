@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -16,12 +16,24 @@ from prefdata.cli.output import say
 from prefdata.errors import UsageError
 
 if TYPE_CHECKING:
+    from prefdata.types import Severity
     from prefdata.validation.result import Change, Fixed, Fixes
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Flags that take lists: repeated, or with commas."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+def _severities(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Severity]:
+    """``CODE=severity``, repeated or with commas."""
+    found: dict[str, Severity] = {}
+    for item in _names(_context, _parameter, values):
+        name, _, grade = item.partition("=")
+        if grade not in ("error", "warning", "info"):
+            raise click.BadParameter(f"{item!r} is not CODE=error, CODE=warning or CODE=info")
+        found[name.strip()] = cast("Severity", grade)
+    return found
 
 
 @click.command(short_help="Check pairs and write a dataset that can be trained on.")
@@ -34,6 +46,13 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 )
 @click.option("--ignore", multiple=True, callback=_names, metavar="CODES", help="Leave these rules out.")
 @click.option(
+    "--severity",
+    multiple=True,
+    callback=_severities,
+    metavar="CODE=SEVERITY",
+    help="Give rules another severity in this run, as in TXT=info or PRF003=error (which then refuses its rows).",
+)
+@click.option(
     "--fail-on",
     type=click.Choice(["error", "warning", "info", "never"]),
     default="error",
@@ -41,6 +60,18 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
     help="Exit 1 on findings of this severity or worse.",
 )
 @click.option("--max-bad", metavar="SHARE", help="Share of rows that may have such findings, as in 0.5% or 0.005.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Findings that are known: they are counted, but neither shown nor held against the run.",
+)
+@click.option(
+    "--write-baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the findings of this run as a baseline, to accept them.",
+)
 @click.option("--fix", is_flag=True, help="Mend in their files what surely means the same afterwards, then validate.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: also fixes that may change what a row means.")
 @click.option("--diff", is_flag=True, help="Only show what --fix would change; exit 1 where it would change something.")
@@ -127,6 +158,7 @@ def _diff(pairs: tuple[str, ...], fixes: Fixes, quiet: bool, options: dict[str, 
 
     found = Fixed()
     asked = {name: options[name] for name in ("select", "ignore", "chat", "limit")}
+    asked["severities"] = tuple(options["severity"].items())
 
     def counted(changes: Iterator[Change]) -> Iterator[Change]:
         for change in changes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import orjson
 
 from prefdata.types import Severity
+from prefdata.validation.baseline import Known, row_hash
 from prefdata.validation.cycles import cycles
 from prefdata.validation.duplicates import KEY_COLUMNS, MARKS, groups, same_ids
 from prefdata.validation.findings import SEVERITIES, Found, Origin, Outcome, Tally
@@ -142,21 +143,32 @@ def _add(clash: Clash, rule: Rule, found: DatasetHit, rows: Rows) -> None:
         clash.outcome, clash.duplicate_of = "dropped", found.others[0]
 
 
-def settle(clashes: Sequence[Clash], rows: Rows, tally: Tally, *, named: bool = True) -> Iterator[Settled]:
+def settle(
+    clashes: Sequence[Clash],
+    rows: Rows,
+    tally: Tally,
+    *,
+    named: bool = True,
+    known: Known = frozenset(),
+    record: Callable[[str, str], None] | None = None,
+) -> Iterator[Settled]:
     """Read each clashing line again and count what was found in it, in the order of the input.
 
-    ``named`` says whether rows name their sources.
+    ``named`` says whether rows name their sources; ``known`` are findings of the baseline; ``record`` is told code and
+    content hash of every finding.
     """
     for clash, raw in zip(clashes, rows.raws([clash.ordinal for clash in clashes]), strict=True):
         origin = rows.origin(clash.ordinal)
-        if (before := rows.worst(clash.ordinal)) is not None:
-            tally.worst[before] -= 1
-        findings = tally.add(raw, origin, clash.found, clash.outcome)
+        findings, _ = tally.add(raw, origin, clash.found, clash.outcome, known, rows.worst(clash.ordinal))
+        if record is not None:
+            row = row_hash(raw)
+            for finding in findings:
+                record(finding.code, row)
         of = rows.origin(clash.duplicate_of) if clash.outcome == "dropped" and clash.duplicate_of is not None else None
         index, line, _ = rows.place(clash.ordinal)
-        record = record_of(raw, origin, findings, duplicate_of=of)
+        written = record_of(raw, origin, findings, duplicate_of=of)
         source = source_of(orjson.loads(raw.removeprefix(BOM))) if named else NO_SOURCE
-        yield Settled(index, line, clash.outcome, record, source)
+        yield Settled(index, line, clash.outcome, written, source)
 
 
 def masks(clashes: Sequence[Clash], rows: Rows, parts: Sequence[Done]) -> dict[str, npt.NDArray[np.bool_]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from prefdata.types import Finding, Severity
+from prefdata.validation.baseline import Known, row_hash
 from prefdata.validation.locate import span_of
 from prefdata.validation.registry import Hit, Rule
 
@@ -57,33 +58,59 @@ class Tally:
     """Rows by the first error found in them, so that the numbers add up to the rows quarantined."""
     dropped: Counter[str] = field(default_factory=Counter)
     worst: Counter[str] = field(default_factory=Counter)
-    """Lines by the severity of their worst finding."""
+    """Lines by the severity of their worst finding, those that are known left out."""
+    known: Counter[str] = field(default_factory=Counter)
+    """Findings that the baseline knows."""
     fixable: Counter[str] = field(default_factory=Counter)
     """Findings with a fix: "safe" and "unsafe"."""
     examples: dict[str, list[Example]] = field(default_factory=dict)
 
-    def add(self, raw: bytes, origin: Origin, found: Sequence[Found], outcome: Outcome) -> list[Finding]:
-        """Count the findings of one line, and give them as they are recorded, in the order of the rules."""
+    def add(
+        self,
+        raw: bytes,
+        origin: Origin,
+        found: Sequence[Found],
+        outcome: Outcome,
+        known: Known = frozenset(),
+        before: Severity | None = None,
+    ) -> tuple[list[Finding], Severity | None]:
+        """Count the findings of one line; ``before`` is the worst severity that it was counted under so far.
+
+        Gives the findings as they are recorded, in the order of the rules, and the worst severity of the line's
+        findings so far that are not ``known``.
+        """
         found = sorted(found, key=lambda item: item[0].order)
         findings = [finding_of(rule, hit, origin) for rule, hit in found]
-        self.findings.update(finding.code for finding in findings)
-        self.fixable.update("safe" if finding.fix.safe else "unsafe" for finding in findings if finding.fix)
         codes = {finding.code for finding in findings}
+        row = row_hash(raw) if known else ""
+        old = {code for code in codes if (code, row) in known}
+        self.findings.update(finding.code for finding in findings)
+        self.known.update(finding.code for finding in findings if finding.code in old)
+        self.fixable.update("safe" if finding.fix.safe else "unsafe" for finding in findings if finding.fix)
         self.rows.update(codes)
-        self.worst[worst_of(findings)] += 1
         if outcome != "kept":
             by_code = self.quarantined if outcome == "quarantined" else self.dropped
             action = "quarantine" if outcome == "quarantined" else "drop"
             by_code[next(rule.code for rule, _ in found if rule.action == action)] += 1
         for finding, (_, hit) in zip(findings, found, strict=True):
             shown = self.examples.setdefault(finding.code, [])
-            if len(shown) < self.limit:
+            if len(shown) < self.limit and finding.code not in old:
                 shown.append(example_of(finding, hit, raw))
-        return findings
+        return findings, self._graded(before, [f.severity for f in findings if f.code not in old])
+
+    def _graded(self, before: Severity | None, severities: list[Severity]) -> Severity | None:
+        """Count a line under the worst of severities, where it was counted under ``before``."""
+        if before is not None:
+            self.worst[before] -= 1
+            severities = [before, *severities]
+        worst = max(severities, key=SEVERITIES.index, default=None)
+        if worst is not None:
+            self.worst[worst] += 1
+        return worst
 
     def merge(self, other: Tally) -> None:
         """Add what was found in a later part of the input."""
-        for name in ("findings", "rows", "quarantined", "dropped", "worst", "fixable"):
+        for name in ("findings", "rows", "quarantined", "dropped", "worst", "known", "fixable"):
             getattr(self, name).update(getattr(other, name))
         for code, examples in other.examples.items():
             shown = self.examples.setdefault(code, [])
@@ -103,11 +130,6 @@ def finding_of(rule: Rule, hit: Hit, origin: Origin) -> Finding:
         hit.hint or rule.hint,
         hit.fix,
     )
-
-
-def worst_of(findings: Iterable[Finding]) -> Severity:
-    """The gravest severity among findings, of which there is at least one."""
-    return max((finding.severity for finding in findings), key=SEVERITIES.index)
 
 
 def example_of(finding: Finding, hit: Hit, raw: bytes) -> Example:

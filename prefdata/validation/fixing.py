@@ -20,14 +20,13 @@ import orjson
 
 from prefdata.errors import InputError, UsageError
 from prefdata.records.sources import STDIN, Source, damage_told
-from prefdata.types import Edit, Fix
+from prefdata.types import Edit, Fix, Severity
 from prefdata.validation.check import Checker
 from prefdata.validation.edits import ImpossibleEditError, fixed, independent
 from prefdata.validation.findings import Found
 from prefdata.validation.inputs import Input, open_inputs
 from prefdata.validation.lines import BOM, LineBatch
 from prefdata.validation.memory import uncollected
-from prefdata.validation.registry import selected
 from prefdata.validation.result import Change, Fixed, Fixes
 from prefdata.validation.run import form_of
 from prefdata.validation.work import Segment, Settings, read
@@ -40,7 +39,7 @@ class Fixer:
     """Finds what can be mended in lines, under the rules and the form of a run."""
 
     def __init__(self, settings: Settings, fixes: Fixes) -> None:
-        self._checker = Checker(selected(settings.select, settings.ignore), settings.form, chat=settings.chat)
+        self._checker = Checker(settings.rules, settings.form, chat=settings.chat)
         self._unsafe = fixes == "unsafe"
 
     def changes(self, name: str, batch: LineBatch) -> Iterator[Change]:
@@ -237,6 +236,7 @@ def differences(
     fixes: Fixes = "safe",
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
+    severities: Sequence[tuple[str, Severity]] = (),
     chat: bool = False,
     limit: int | None = None,
 ) -> Iterator[Iterator[Change]]:
@@ -245,8 +245,8 @@ def differences(
     Raises InputError where an input cannot be read or is no JSONL, UsageError for rules that do not exist.
     """
     names = [str(pairs)] if isinstance(pairs, str | Path) else [str(name) for name in pairs]
-    selected(select, ignore)
-    settings = Settings("text", tuple(select), tuple(ignore), chat)
+    settings = Settings("text", tuple(select), tuple(ignore), chat, severities=tuple(severities))
+    assert settings.rules
     with tempfile.TemporaryDirectory(prefix="prefdata-") as folder:
         inputs = open_inputs(names, Path(folder))
         yield (change for _, change in changes(inputs, settings, fixes, limit))

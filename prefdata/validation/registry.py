@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefdata.errors import UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from prefdata.validation.lines import RawLine
     from prefdata.validation.row import Row
 
-Stage = Literal["line", "schema", "row", "tokens", "dataset", "ids", "cycles", "near"]
+Stage = Literal["line", "schema", "row", "tokens", "dataset", "ids", "cycles", "near", "audit"]
 Action = Literal["quarantine", "drop", "keep"]
 FAMILIES = ("syntax", "schema", "conversation", "tools", "preference", "contrast", "dataset", "text", "answers")
 PREFIXES = {
@@ -208,11 +208,19 @@ def rule_of(code: str) -> Rule:
     raise UsageError(f"there is no rule {code!r}", meant or "prefdata explain lists all rules")
 
 
-def selected(select: Sequence[str] = (), ignore: Sequence[str] = (), flags: Sequence[str] = ()) -> tuple[Rule, ...]:
+def selected(
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    flags: Sequence[str] = (),
+    severities: Sequence[tuple[str, Severity]] = (),
+) -> tuple[Rule, ...]:
     """The rules that run: those that ``select`` names by code, name or prefix (all without it) less ``ignore``.
 
     Guards always run, and rules that need a flag only where it is among ``flags``. Raises UsageError where a name means
     no rule, where ``select`` names only rules whose flag is not given, or where ``ignore`` names a guard outright.
+
+    ``severities`` gives rules another severity, by code, name or prefix, the last word counting: an error refuses its
+    rows, a warning or an info keeps them. Guards stay errors: a prefix passes over them, a code raises UsageError.
     """
     able = {rule.code for rule in all_rules() if rule.flag is None or rule.flag in flags}
     chosen = {rule.code for name in select for rule in _able(name, able)} if select else set(able)
@@ -225,7 +233,29 @@ def selected(select: Sequence[str] = (), ignore: Sequence[str] = (), flags: Sequ
                 "mend or remove the rows, or let them be quarantined and accept their share with --max-bad",
             )
         chosen -= {rule.code for rule in named}
-    return tuple(rule for rule in all_rules() if (rule.guard and rule.code in able) or rule.code in chosen)
+    graded = _graded(severities)
+    return tuple(
+        graded.get(rule.code, rule) for rule in all_rules() if (rule.guard and rule.code in able) or rule.code in chosen
+    )
+
+
+def _graded(severities: Sequence[tuple[str, Severity]]) -> dict[str, Rule]:
+    """Rules with the severity that they have in this run."""
+    graded: dict[str, Rule] = {}
+    for name, severity in severities:
+        named = _named(name)
+        if severity != "error" and all(rule.guard for rule in named):
+            raise UsageError(
+                f"{named[0].code} ({named[0].name}) stays an error: a row that breaks it cannot be trained on",
+                "mend or remove the rows, or accept their share with --max-bad",
+            )
+        for rule in named:
+            if not rule.guard:
+                action: Action = rule.action
+                if rule.action != "drop" and rule.stage != "audit":
+                    action = "quarantine" if severity == "error" else "keep"
+                graded[rule.code] = replace(rule, severity=severity, action=action)
+    return graded
 
 
 def _able(name: str, able: Iterable[str]) -> list[Rule]:

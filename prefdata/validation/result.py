@@ -54,6 +54,8 @@ class RuleTotal:
     action: str
     findings: int
     rows: int
+    known: int = 0
+    """Findings that the baseline knows; they fail no run and are not shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from prefdata.validation.clashes import Clash, Rows, find_clashes
 from prefdata.validation.findings import Tally
 from prefdata.validation.inputs import Input, parts_of
 from prefdata.validation.memory import keep_freed_memory
-from prefdata.validation.registry import selected
 from prefdata.validation.work import Done, Lines, Part, Segment, Settings, read, run_part
 
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -43,7 +42,7 @@ def form_of(inputs: Sequence[Input], settings: Settings, limit: int | None) -> F
     """
     if settings.chat:
         return "chat"
-    checker = Checker(selected(settings.select, settings.ignore), "text")
+    checker = Checker(settings.rules, "text")
     left = limit
     for index, given in enumerate(inputs):
         for batch in read(Segment(index, given.name, given.source.name), 16):
@@ -90,7 +89,7 @@ def gather(
         for index, lines in part.lines.items():
             receipts[index].add(lines)
     rows = Rows(parts, inputs, folder)
-    clashes = find_clashes(rows, selected(settings.select, settings.ignore))
+    clashes = find_clashes(rows, settings.rules)
     return Gathered(parts, tally, rows, clashes, receipts, sources)
 
 

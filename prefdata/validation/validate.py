@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -10,8 +10,11 @@ from typing import Any, get_args
 import orjson
 
 from prefdata.errors import InputError, UsageError
-from prefdata.records.output import replace_folder
+from prefdata.records.ids import file_sha256
+from prefdata.records.output import check_output, replace_folder
+from prefdata.types import Severity
 from prefdata.validation import assemble
+from prefdata.validation.baseline import accept, read_baseline
 from prefdata.validation.clashes import masks, settle
 from prefdata.validation.fixing import fix_inputs
 from prefdata.validation.inputs import Digests, open_inputs
@@ -33,6 +36,9 @@ def validate(
     output: str | Path | None = None,
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
+    severity: Mapping[str, Severity] | None = None,
+    baseline: str | Path | None = None,
+    write_baseline: str | Path | None = None,
     fail_on: FailOn = "error",
     max_bad: float | str | None = None,
     fix: Fixes | None = None,
@@ -52,7 +58,14 @@ def validate(
 
     ``select`` and ``ignore`` take codes, names or prefixes of rules. ``ok`` is false where a line has a finding at or
     above ``fail_on``, unless their share of all lines that are not blank is within ``max_bad`` (0.005 or "0.5%"), and
-    where no row is kept. ``chat`` turns pairs of strings into messages. ``limit`` takes the first lines only.
+    where no row is kept. ``severity`` gives rules (by code, name or prefix) another severity in this run: an error
+    refuses its rows, a warning or an info keeps them.
+
+    ``baseline`` is a file of findings that are known, by their code and the content of their rows: they are counted,
+    but neither shown nor held against the run. ``write_baseline`` writes all findings of this run as such a file, and
+    none of them is then held against it.
+
+    ``chat`` turns pairs of strings into messages. ``limit`` takes the first lines only.
     ``fix`` mends rows in their files before they are validated: "safe" where a row surely means the same afterwards,
     "unsafe" also where it may not. Lines that need no fix stay byte for byte as they were. ``fixed`` takes the mended
     copy of one input instead, which is then what is validated.
@@ -67,11 +80,15 @@ def validate(
     ignored, OutputExistsError where finished work stands at ``output``, UsageError where ``fix`` cannot write.
     """
     names = [str(pairs)] if isinstance(pairs, str | Path) else [str(name) for name in pairs]
-    rules = selected(select, ignore)
+    severities = tuple((severity or {}).items())
+    for name, grade in severities:
+        if grade not in get_args(Severity):
+            raise UsageError(f"{grade!r} is not a severity for {name}", f"one of {', '.join(get_args(Severity))}")
+    rules = selected(select, ignore, severities=severities)
     if fail_on not in get_args(FailOn):
         raise UsageError(f"{fail_on!r} is not a severity to fail on", f"one of {', '.join(get_args(FailOn))}")
     share = share_of(max_bad)
-    asked = {
+    asked: dict[str, Any] = {
         "chat": chat,
         "fail_on": fail_on,
         "ignore": sorted(ignore),
@@ -79,6 +96,13 @@ def validate(
         "max_bad": share,
         "select": sorted(select),
     }
+    if severities:
+        asked["severity"] = dict(sorted(severities))
+    if baseline is not None:
+        read_baseline(str(baseline))
+        asked["baseline"] = file_sha256(Path(baseline))
+    if write_baseline is not None:
+        check_output(Path(write_baseline), overwrite=True)
     if eval_fraction:
         if not 0 < eval_fraction < 1:
             raise UsageError(f"eval-fraction is a share of the prompts, not {eval_fraction}", "for example 0.05")
@@ -93,19 +117,32 @@ def validate(
         left, built = place / PARTS, place / DATASET
         left.mkdir()
         built.mkdir()
-        settings = Settings("text", tuple(select), tuple(ignore), chat, examples, bool(eval_fraction))
+        settings = Settings(
+            "text",
+            tuple(select),
+            tuple(ignore),
+            chat,
+            examples,
+            bool(eval_fraction),
+            severities,
+            None if baseline is None else str(baseline),
+            write_baseline is not None,
+        )
         mended = None
         if fix is not None:
             mended, inputs = fix_inputs(inputs, settings, fix, to=None if fixed is None else Path(fixed), limit=limit)
         with Digests(inputs) as digests:
             settings = replace(settings, form=form_of(inputs, settings, limit))
             found = gather(inputs, settings, left, write=out is not None, limit=limit, jobs=jobs, progress=progress)
-            _settle(found, names, left, built if out is not None else None)
+            recorded: set[tuple[str, str]] = set()
+            _settle(found, names, settings, left, built if out is not None else None, recorded)
             receipts = [
                 InputReceipt(given.name, sha256, size, **asdict(lines))
                 for given, (sha256, size), lines in zip(inputs, digests.result(), found.receipts, strict=True)
             ]
-        result = result_of(found.tally, receipts, fail_on, share)
+        if write_baseline is not None:
+            accept(Path(write_baseline), [part.number for part in found.parts], left, recorded)
+        result = result_of(found.tally, receipts, rules, "never" if write_baseline is not None else fail_on, share)
         result = replace(result, form=settings.form if result.counts.kept else None, output=out, fixed=mended)
         assert_balanced(found, result.counts)
         if out is None:
@@ -116,13 +153,27 @@ def validate(
         return result
 
 
-def _settle(found: Gathered, names: Sequence[str], left: Path, built: Path | None) -> None:
+def _settle(
+    found: Gathered,
+    names: Sequence[str],
+    settings: Settings,
+    left: Path,
+    built: Path | None,
+    recorded: set[tuple[str, str]],
+) -> None:
     """Refuse and drop the rows that clash, on the receipt and (with ``built``) on disk."""
     if all(receipt.lines == receipt.blank for receipt in found.receipts):
         raise InputError(
             f"{', '.join(names)}: there are no rows in it", "check the path, and the step that should have written it"
         )
-    settled = settle(found.clashes, found.rows, found.tally, named=set(found.sources) > {NO_SOURCE})
+    settled = settle(
+        found.clashes,
+        found.rows,
+        found.tally,
+        named=set(found.sources) > {NO_SOURCE},
+        known=settings.known,
+        record=(lambda code, row: recorded.add((code, row))) if settings.record else None,
+    )
     for item in settled if built is None else assemble.write_refused(built, found.parts, left, settled):
         if item.outcome != "kept":
             receipt = found.receipts[item.input]

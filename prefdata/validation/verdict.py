@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from prefdata.errors import UsageError
 from prefdata.validation.findings import SEVERITIES, Tally
-from prefdata.validation.registry import all_rules
+from prefdata.validation.registry import Rule
 from prefdata.validation.result import Counts, FailOn, InputReceipt, RuleTotal, ValidationResult
 from prefdata.validation.run import Gathered
 
@@ -30,7 +30,11 @@ def share_of(text: float | str | None) -> float | None:
 
 
 def result_of(
-    tally: Tally, receipts: Sequence[InputReceipt], fail_on: FailOn, max_bad: float | None
+    tally: Tally,
+    receipts: Sequence[InputReceipt],
+    rules: Sequence[Rule],
+    fail_on: FailOn,
+    max_bad: float | None,
 ) -> ValidationResult:
     """The outcome of a run whose every finding is counted."""
     sums = {
@@ -43,8 +47,16 @@ def result_of(
         dropped_by_code=dict(sorted(tally.dropped.items())),
     )
     totals = tuple(
-        RuleTotal(rule.code, rule.name, rule.severity, rule.action, tally.findings[rule.code], tally.rows[rule.code])
-        for rule in all_rules()
+        RuleTotal(
+            rule.code,
+            rule.name,
+            rule.severity,
+            rule.action,
+            tally.findings[rule.code],
+            tally.rows[rule.code],
+            tally.known[rule.code],
+        )
+        for rule in rules
         if tally.findings[rule.code]
     )
     order = {receipt.path: index for index, receipt in enumerate(receipts)}

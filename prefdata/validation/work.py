@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import compress
@@ -17,17 +17,20 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from prefdata.records.arrow import Form, ShardWriter
 from prefdata.records.sources import Source, damage_told
+from prefdata.types import Severity
+from prefdata.validation.baseline import RECORDED, Known, read_baseline, row_hash
 from prefdata.validation.check import Checked, Checker
 from prefdata.validation.columns import columns_of
 from prefdata.validation.duplicates import MARKS
-from prefdata.validation.findings import SEVERITIES, Found, Origin, Tally
+from prefdata.validation.findings import SEVERITIES, Origin, Outcome, Tally
 from prefdata.validation.lines import LineBatch, batches
 from prefdata.validation.memory import uncollected
 from prefdata.validation.quarantine import record_of
-from prefdata.validation.registry import selected
+from prefdata.validation.registry import Rule, selected
 from prefdata.validation.splits import split_hashes
 
 LINES_PER_BATCH = 512
@@ -36,6 +39,8 @@ PART_BYTES = 32 << 20
 BUFFER_BYTES = 1 << 18
 SOURCES_COUNTED = 1000
 NO_SOURCE, OTHER_SOURCES = "", "…"
+MARK: dict[Severity | None, int] = {None: 0, **{severity: 1 + i for i, severity in enumerate(SEVERITIES)}}
+"""How the worst severity found in a row is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,21 @@ class Settings:
     examples: int = 20
     split: bool = False
     """Whether the hashes are wanted by which rows are split into train and eval."""
+    severities: tuple[tuple[str, Severity], ...] = ()
+    baseline: str | None = None
+    """File of findings that are known."""
+    record: bool = False
+    """Whether every finding is recorded for a new baseline."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that run."""
+        return selected(self.select, self.ignore, severities=self.severities)
+
+    @property
+    def known(self) -> Known:
+        """Findings that are known."""
+        return frozenset() if self.baseline is None else read_baseline(self.baseline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +175,8 @@ class _Writer:
 
     def __init__(self, number: int, settings: Settings, folder: Path, write: bool) -> None:
         self.done = Done(number, Tally(settings.examples))
-        self._checker = Checker(selected(settings.select, settings.ignore), settings.form, chat=settings.chat)
+        self._checker = Checker(settings.rules, settings.form, chat=settings.chat)
+        self._known = settings.known
         self._form = settings.form
         self._folder = folder
         self._write = write
@@ -167,6 +188,7 @@ class _Writer:
         self._refused = self._open("refused") if write else None
         self._refused_where = self._open("refused-where")
         self._split = self._open("split") if settings.split else None
+        self._recorded = self._open(RECORDED) if settings.record else None
 
     def _open(self, what: str) -> IO[bytes]:
         path = part_file(self._folder, self.done.number, what)
@@ -186,27 +208,43 @@ class _Writer:
         receipt.lines += len(batch.raws)
         receipt.blank += checked.blank
         offsets = _offsets(batch)
-        if checked.found:
-            self._note(segment, batch, checked, offsets)
+        worst = self._note(segment, batch, checked, offsets) if checked.found else {}
         receipt.quarantined += len(checked.refused)
         if checked.rows is not None:
-            receipt.kept += self._keep(segment, batch, checked, offsets)
+            receipt.kept += self._keep(segment, batch, checked, offsets, worst)
         self._shard_bytes += batch.end - batch.byte
         if self._shard_bytes >= PART_BYTES and segment.end is None:
             self._close_shard()
 
-    def _note(self, segment: Segment, batch: LineBatch, checked: Checked, offsets: npt.NDArray[np.int64]) -> None:
+    def _note(
+        self, segment: Segment, batch: LineBatch, checked: Checked, offsets: npt.NDArray[np.int64]
+    ) -> dict[int, Severity]:
+        """Count what was found; gives the worst severity of each line's findings, those that are known left out."""
+        worst: dict[int, Severity] = {}
         for index in sorted(checked.found):
             raw = checked.raws.get(index, batch.raws[index])
             origin = checked.origins.get(index) or Origin(segment.name, batch.line + index, int(offsets[index]))
             refused = index in checked.refused
-            findings = self.done.tally.add(raw, origin, checked.found[index], "quarantined" if refused else "kept")
+            outcome: Outcome = "quarantined" if refused else "kept"
+            findings, severity = self.done.tally.add(raw, origin, checked.found[index], outcome, self._known)
+            if severity is not None:
+                worst[index] = severity
+            if self._recorded is not None:
+                self._recorded.write(orjson.dumps([row_hash(raw), [f.code for f in findings]]) + b"\n")
             if refused:
                 self._refused_where.write(struct.pack("=qq", segment.input, batch.line + index))
                 if self._refused is not None:
                     self._refused.write(record_of(raw, origin, findings, length=batch.overlong.get(index)))
+        return worst
 
-    def _keep(self, segment: Segment, batch: LineBatch, checked: Checked, offsets: npt.NDArray[np.int64]) -> int:
+    def _keep(
+        self,
+        segment: Segment,
+        batch: LineBatch,
+        checked: Checked,
+        offsets: npt.NDArray[np.int64],
+        worst: Mapping[int, Severity],
+    ) -> int:
         rows = checked.rows
         assert rows is not None
         lines = np.array(checked.lines, np.int64)
@@ -217,9 +255,8 @@ class _Writer:
         if not len(lines):
             return 0
         columns, keys = columns_of(rows, mask)
-        severities = _severities(checked.found, lines)
-        if severities is not None:
-            keys[:, MARKS] = severities
+        if worst:
+            keys[:, MARKS] = [MARK[worst.get(line)] for line in lines.tolist()]
         self._keys.write(keys.tobytes())
         if self._split is not None:
             prompts = rows.prompts if mask is None else list(compress(rows.prompts, mask))
@@ -287,14 +324,3 @@ def _offsets(batch: LineBatch) -> npt.NDArray[np.int64]:
     offsets = np.cumsum(lengths)
     offsets += batch.byte - lengths
     return offsets
-
-
-def _severities(found: dict[int, list[Found]], lines: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64] | None:
-    """For each kept line 0, or 1 + the index of its worst finding's severity; ``None`` where there is no finding."""
-    if not found:
-        return None
-    worst = [
-        1 + max(SEVERITIES.index(rule.severity) for rule, _ in found[line]) if line in found else 0
-        for line in lines.tolist()
-    ]
-    return np.array(worst, np.uint64)

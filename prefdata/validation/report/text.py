@@ -44,11 +44,11 @@ def _findings(result: ValidationResult, width: int, show: int, style: Style) -> 
         said[finding.code] = finding.hint
         yield ""
     for total in result.totals:
-        if total.findings > show:
+        if total.findings - total.known > show:
             kept = "every one that was refused is in quarantine.jsonl" if total.action == "quarantine" else ""
-            more = total.findings - min(show, shown[total.code])
+            more = total.findings - total.known - min(show, shown[total.code])
             yield f"{style(total.code, total.severity)}: and {more:,} more{f' ({kept})' if kept else ''}"
-    if any(total.findings > show for total in result.totals):
+    if any(total.findings - total.known > show for total in result.totals):
         yield ""
 
 
@@ -102,9 +102,11 @@ def _totals(result: ValidationResult, style: Style) -> Iterator[str]:
     if not result.totals:
         return
     names = max(len(total.name) for total in result.totals)
-    yield f"{'rule':8} {'':{names}}  {'severity':8}  {'action':10}  {'found':>9}  {'rows':>9}"
+    known = any(total.known for total in result.totals)
+    head = f"{'rule':8} {'':{names}}  {'severity':8}  {'action':10}  {'found':>9}  {'rows':>9}"
+    yield f"{head}  {'known':>9}" if known else head
     for total in result.totals:
-        yield _total(total, names, style)
+        yield _total(total, names, style) + (f"  {total.known:9,}" if known else "")
     yield ""
     safe, unsafe = (result.fixable.get(kind, 0) for kind in ("safe", "unsafe"))
     if safe or unsafe:
