@@ -24,6 +24,8 @@ from prefdata.types import (
 from prefdata.version import __version__
 
 if TYPE_CHECKING:
+    from prefdata.annotation.annotate import annotate
+    from prefdata.annotation.export import export_annotations
     from prefdata.collection.collect import collect
     from prefdata.conversion.convert import convert
     from prefdata.judging.judge import judge
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
 
 _FUNCTIONS = {
     "agree": "prefdata.pairing.agree",
+    "annotate": "prefdata.annotation.annotate",
     "collect": "prefdata.collection.collect",
     "convert": "prefdata.conversion.convert",
+    "export_annotations": "prefdata.annotation.export",
     "judge": "prefdata.judging.judge",
     "open_dataset": "prefdata.records.dataset",
     "pair": "prefdata.pairing.pair",
@@ -55,8 +59,10 @@ __all__ = [
     "ResponseSet",
     "__version__",
     "agree",
+    "annotate",
     "collect",
     "convert",
+    "export_annotations",
     "judge",
     "open_dataset",
     "pair",

@@ -147,6 +147,7 @@ def together_blocks(found: Together) -> list[str]:
     rows = [
         ["Krippendorff's alpha, nominal", f"{found.units} couples", kappa(found.alpha_nominal)],
         ["Krippendorff's alpha, ordinal", f"{found.units} couples", kappa(found.alpha_ordinal)],
+        ["Fleiss' kappa", f"{found.units} couples", kappa(found.fleiss)],
     ]
     if found.ranked_sets:
         rows.append(["Kendall's W of rankings", f"{found.ranked_sets} sets", kappa(found.kendall_w)])

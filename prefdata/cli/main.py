@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "Run the whole road on an embedded default, each step printed.",
     "convert": "Turn a foreign preference format into pairs.",
     "collect": "Sample responses to prompts from models at OpenAI-compatible endpoints.",
+    "annotate": "Have people rank responses, in a browser or at a terminal.",
     "judge": "Judge responses with models or rules, and build pairs.",
     "pair": "Build pairs from judgments of any judges and people.",
     "agree": "Measure agreement, consistency and bias of judgments.",

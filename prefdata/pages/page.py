@@ -41,7 +41,9 @@ def page(title: str, intro: str, body: str) -> str:
 
 def section(title: str, note: str, content: str, *, head: str = "h2") -> str:
     """A part of a page under a heading; ``content`` is HTML."""
-    return f'<{head}>{escape(title)}</{head}><p class="note">{escape(note)}</p><div class="wide">{content}</div>\n'
+    # What is wider than a narrow screen is scrolled by keyboard too.
+    wide = f'<div class="wide" role="region" aria-label="{escape(title)}" tabindex="0">{content}</div>'
+    return f'<{head}>{escape(title)}</{head}><p class="note">{escape(note)}</p>{wide}\n'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -33,7 +33,8 @@ def forest(lines: Sequence[Line], low: float, high: float, zero: float | None, *
         return f"{value:.{digits}f}"
 
     bottom = height - ROW + 4
-    made = [f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img">']
+    described = "; ".join(f"{label}: {_said(found, shown)}" for label, found in lines)
+    made = [f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{escape(described)}">']
     for tick in (low, (low + high) / 2, high):
         made.append(f'<line class="axis" x1="{x(tick)}" x2="{x(tick)}" y1="4" y2="{bottom}"/>')
         made.append(f'<text class="dim" x="{x(tick)}" y="{bottom + 15}" text-anchor="middle">{tick:g}</text>')
@@ -47,13 +48,20 @@ def forest(lines: Sequence[Line], low: float, high: float, zero: float | None, *
         if found.value is None:
             made.append(f'<text class="dim" x="{LABEL + PLOT + 12}" y="{y + 4}">undefined</text>')
             continue
-        said = shown(found.value)
         if found.low is not None and found.high is not None:
             made.append(f'<line class="band" x1="{x(found.low)}" x2="{x(found.high)}" y1="{y}" y2="{y}"/>')
-            said += f" ({shown(found.low)} to {shown(found.high)})"
         made.append(f'<circle class="mark" cx="{x(found.value)}" cy="{y}" r="4.5"><title>{title}</title></circle>')
-        made.append(f'<text x="{LABEL + PLOT + 12}" y="{y + 4}">{said}</text>')
+        made.append(f'<text x="{LABEL + PLOT + 12}" y="{y + 4}">{_said(found, shown)}</text>')
     return "".join([*made, "</svg>"])
+
+
+def _said(found: Estimate | Rate, shown: Callable[[float], str]) -> str:
+    """A value and its interval in words."""
+    if found.value is None:
+        return "undefined"
+    if found.low is None or found.high is None:
+        return shown(found.value)
+    return f"{shown(found.value)} ({shown(found.low)} to {shown(found.high)})"
 
 
 def least(lines: Sequence[Line]) -> float:

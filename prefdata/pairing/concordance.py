@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from prefdata.pairing.votes import Couple, View
-from prefdata.stats import Estimate, Moments, Rate, davidson, kendall_w, krippendorff_alpha, rate
+from prefdata.stats import Estimate, Moments, Rate, davidson, fleiss_kappa, kendall_w, krippendorff_alpha, rate
 from prefdata.types import Judge, Judgment
 
 ELO_BASE, ELO_SCALE = 1000.0, 400 / math.log(10)
@@ -30,6 +30,8 @@ class Together:
     """Krippendorff's alpha of first, second and tie as names."""
     alpha_ordinal: Estimate
     """The same with a tie between first and second."""
+    fleiss: Estimate
+    """Fleiss' kappa of the same, over the couples with the commonest number of votes."""
     ranked_sets: int
     """Sets of three or more responses that at least two judges ranked whole."""
     kendall_w: Estimate
@@ -103,6 +105,7 @@ class TogetherTally:
             units=sum(number for unit, number in units.items() if sum(unit) > 1),
             alpha_nominal=krippendorff_alpha(units, "nominal", seed=seed),
             alpha_ordinal=krippendorff_alpha(units, "ordinal", seed=seed),
+            fleiss=fleiss_kappa(units, seed=seed),
             ranked_sets=self.concordance.count,
             kendall_w=self.concordance.estimate(0.0, 1.0),
         )

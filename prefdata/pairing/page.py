@@ -14,12 +14,13 @@ from prefdata.stats import Estimate, Rate
 
 def page(found: Agreement) -> str:
     """The whole page."""
-    body = "".join([*_sections(found, "h2"), *_groups(found)])
+    body = "".join([*sections(found, "h2"), *_groups(found)])
     intro = f"{found.judgments} judgments; judges: {len(found.judges)}; bars are 95% intervals."
     return pages.page("Agreement", intro, body)
 
 
-def _sections(found: Agreement, head: str) -> Iterable[str]:
+def sections(found: Agreement, head: str = "h2") -> Iterable[str]:
+    """The parts of the page, for another page to take in; ``head`` is the element of their headings."""
     against = [Line(one.judge, one.accuracy.mean) for one in found.judges if one.accuracy is not None]
     if against:
         against += [Line(f"({one.name})", one.accuracy.mean) for one in found.baselines]
@@ -32,6 +33,7 @@ def _sections(found: Agreement, head: str) -> Iterable[str]:
     lines = [
         Line("Krippendorff's alpha, nominal", together.alpha_nominal),
         Line("Krippendorff's alpha, ordinal", together.alpha_ordinal),
+        Line("Fleiss' kappa", together.fleiss),
         *([Line("Kendall's W of rankings", together.kendall_w)] if together.ranked_sets else []),
     ]
     if together.units or together.ranked_sets:
@@ -116,7 +118,7 @@ def _groups(found: Agreement) -> Iterable[str]:
         note = "Krippendorff's alpha, ordinal; every table of each below." if several else "Every table of each."
         yield section(f"By {by}", note, forest(lines, least(lines), 1, 0, digits=3) if several else "")
         for group in groups:
-            inner = "".join(_sections(group.agreement, "h3"))
+            inner = "".join(sections(group.agreement, "h3"))
             yield f"<details><summary>{escape(group.name)}</summary>{inner}</details>"
 
 

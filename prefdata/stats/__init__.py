@@ -1,6 +1,6 @@
 """Intervals and agreement by published formulas; counts in, numbers out."""
 
-from prefdata.stats.coefficients import cohen_kappa, kendall_w, krippendorff_alpha
+from prefdata.stats.coefficients import cohen_kappa, fleiss_kappa, kendall_w, krippendorff_alpha
 from prefdata.stats.intervals import LEVEL, RESAMPLES, Array, Estimate, Moments, Rate, bootstrap, mean_of, rate
 from prefdata.stats.strengths import Strengths, davidson
 
@@ -15,6 +15,7 @@ __all__ = [
     "bootstrap",
     "cohen_kappa",
     "davidson",
+    "fleiss_kappa",
     "kendall_w",
     "krippendorff_alpha",
     "mean_of",

@@ -31,6 +31,37 @@ def _kappa(tables: Array) -> Array:
         return np.where(expected < 1, (observed - expected) / (1 - expected), np.nan)
 
 
+def fleiss_kappa(units: Mapping[tuple[int, ...], int], *, seed: int = 0) -> Estimate:
+    """Fleiss' kappa (Fleiss 1971, Psychol. Bull. 76:378) with a bootstrap interval.
+
+    ``units`` counts the items by how many raters put them into each category. The formula wants the same number of
+    raters for each item: of numbers of two or more that with the most items is taken, and items with another number
+    are left out. Undefined (None) where all ratings are one category.
+
+    >>> round(fleiss_kappa({(3, 0): 4, (2, 1): 1, (0, 3): 5}).value, 3)
+    0.864
+    """
+    sizes: dict[int, int] = {}
+    for unit, number in units.items():
+        if number and sum(unit) > 1:
+            sizes[sum(unit)] = sizes.get(sum(unit), 0) + number
+    if not sizes:
+        return Estimate(None)
+    raters = max(sizes, key=lambda size: (sizes[size], size))
+    kinds = [unit for unit, number in units.items() if number and sum(unit) == raters]
+    held = np.asarray(kinds, dtype=np.float64)
+    agreeing = (held * (held - 1)).sum(axis=1) / (raters * (raters - 1))
+
+    def kappas(drawn: Array) -> Array:
+        items = drawn.sum(axis=1)
+        expected = ((drawn @ held / (items * raters)[:, None]) ** 2).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # 1 to within rounding: one category only, and nothing to agree on.
+            return np.where(expected < 1 - 1e-12, (drawn @ agreeing / items - expected) / (1 - expected), np.nan)
+
+    return bootstrap([units[kind] for kind in kinds], kappas, seed=seed)
+
+
 def krippendorff_alpha(
     units: Mapping[tuple[int, ...], int], level: Literal["nominal", "ordinal"], *, seed: int = 0
 ) -> Estimate:

@@ -28,7 +28,7 @@ def imported_after(code: str) -> set[str]:
 def test_every_listed_name_exists_and_every_function_is_the_one_of_its_command() -> None:
     for name in prefdata.__all__:
         assert getattr(prefdata, name) is not None
-    for name in ("agree", "collect", "convert", "judge", "pair", "validate"):
+    for name in ("agree", "annotate", "collect", "convert", "judge", "pair", "validate"):
         function = getattr(prefdata, name)
         assert inspect.isfunction(function), name
         assert function.__name__ == name

@@ -1,0 +1,211 @@
+"""``prefdata annotate``: serve a store to the people who annotate it."""
+
+from __future__ import annotations
+
+import getpass
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from prefdata.annotation.importing import Imported, add_responses, set_gold, set_queue
+from prefdata.annotation.rubric import read_rubric
+from prefdata.annotation.store import OWNER, Store, opened
+from prefdata.errors import MissingExtraError, ServiceError, UsageError
+
+Paths = str | Path | Sequence[str | Path]
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What ``annotate`` tells when it begins to serve."""
+
+    imported: Imported
+    annotators: Mapping[str, str]
+    """Links by name."""
+    owner: str
+    """The owner's link."""
+    open_to_others: bool
+    """The server listens on more than this machine's own loopback."""
+    gold: int = 0
+    queued: int = 0
+
+
+def annotate(
+    responses: Paths,
+    store: str | Path,
+    *,
+    annotators: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    url: str | None = None,
+    overlap: int | None = None,
+    reask_rate: float | None = None,
+    gold: Paths | None = None,
+    gold_rate: float | None = None,
+    queue: Paths | None = None,
+    lease_minutes: float | None = None,
+    template: str | Path | None = None,
+    seed: int | None = None,
+    limit: int | None = None,
+    terminal: bool = False,
+    ready: Callable[[Served], None] | None = None,
+) -> None:
+    """Take ``responses`` into ``store`` (made if it is not there) and serve it until interrupted.
+
+    ``ready`` is told the links when the server listens. ``url`` is the address under which people reach it, where that
+    is not ``http://host:port``. Settings that are None stay as the store has them. ``terminal`` asks one annotator
+    here instead, without a server, until nothing is left. Raises InputError, UsageError, MissingExtraError, and
+    ServiceError where the port cannot be had.
+    """
+    _require()
+    names = list(annotators) or [_login()]
+    rubric = read_rubric(Path(template)).document if template is not None else None
+    settings = {
+        "overlap": overlap,
+        "reask_rate": reask_rate,
+        "gold_rate": gold_rate,
+        "lease_minutes": lease_minutes,
+        "seed": seed,
+        "rubric": rubric,
+    }
+    out = Path(store)
+    if not out.parent.is_dir():
+        raise UsageError(f"the folder {out.parent} for the store does not exist", f"mkdir -p {out.parent}")
+    with opened(out, create=True) as held:
+        held.configure(settings)
+        held.add_annotators(names)
+        imported = add_responses(held, _names(responses), limit)
+        gold_items = set_gold(held, _names(gold)) if gold is not None else 0
+        queued = set_queue(held, _names(queue)) if queue is not None else 0
+        if terminal:
+            from prefdata.annotation.terminal import ask
+
+            if len(names) > 1:
+                raise UsageError("--terminal asks one person", "name one --annotator")
+            ask(held, names[0])
+            return
+        _serve(held, names, imported, (gold_items, queued), host, port, url, ready)
+
+
+def _serve(
+    store: Store,
+    names: Sequence[str],
+    imported: Imported,
+    marked: tuple[int, int],
+    host: str,
+    port: int,
+    url: str | None,
+    ready: Callable[[Served], None] | None,
+) -> None:
+    import uvicorn
+
+    from prefdata.annotation.links import Links
+    from prefdata.annotation.server import build
+
+    base, hosts = _names_of(host, url)
+    listening = _listen(host, port)
+    if base is None:
+        shown = "127.0.0.1" if host in ("", "0.0.0.0") else host
+        shown = socket.gethostname() if host in ("0.0.0.0", "::") else shown
+        at = f"[{shown}]" if ":" in shown else shown
+        base = f"http://{at}:{listening.getsockname()[1]}"
+    links = Links(store.path, store.id)
+    app = build(store, links, hosts, https=base.startswith("https:"))
+    told = Served(
+        imported,
+        {name: f"{base}/in/{links.sign('annotator', name)}" for name in names},
+        f"{base}/in/{links.sign('owner', OWNER)}",
+        not _is_loopback(host),
+        *marked,
+    )
+
+    class Announcing(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if ready is not None:
+                ready(told)
+
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
+    )
+    with listening:
+        Announcing(config).run(sockets=[listening])
+
+
+def _names_of(host: str, url: str | None) -> tuple[str | None, frozenset[str]]:
+    """The base of links where ``url`` gives one, and the names that the server goes by."""
+    hosts = set(LOOPBACK)
+    base = None
+    if url is not None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{url} is no address", "write it as https://annotate.example.org")
+        hosts.add(parts.hostname.lower())
+        base = url.rstrip("/")
+    if host in ("0.0.0.0", "::"):
+        hosts |= {socket.gethostname().lower(), socket.getfqdn().lower(), *_addresses()}
+    else:
+        hosts.add(host.lower())
+    return base, frozenset(hosts)
+
+
+def _addresses() -> set[str]:
+    """The addresses by which this machine's own name is known."""
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None)
+    except OSError:
+        return set()
+    return {str(address[4][0]) for address in found}
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(1024)
+    except OSError as error:
+        made.close()
+        raise ServiceError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}", "name another --port, or 0 for any"
+        ) from None
+    return made
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _require() -> None:
+    try:
+        import fastapi
+        import jinja2
+        import nh3
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"annotate needs packages that are not installed ({error.name})", "pip install 'prefdata[annotate]'"
+        ) from None
+    del fastapi, jinja2, nh3
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "annotator"
+
+
+def _names(paths: Any) -> list[str]:
+    return [str(paths)] if isinstance(paths, str | Path) else [str(path) for path in paths]
