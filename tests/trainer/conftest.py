@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,15 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
     return lambda rows, name="dataset": build_dataset(tmp_path / name, rows)
 
 
+@pytest.fixture
+def quiet_libraries() -> Iterator[None]:
+    """As in a run, for tests that build a trainer by hand."""
+    from prefdata_trainer.quiet import hushed
+
+    with hushed():
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A chat model folder that the tests share and do not change."""
@@ -186,3 +195,25 @@ def trajectory_pairs(count: int) -> list[dict[str, Any]]:
         }
         for at in range(count)
     ]
+
+
+def tool_pairs(count: int) -> list[dict[str, Any]]:
+    """Conversations with tools: a call and its result in the prompt, and on one side another call and its result."""
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}]
+
+    def called(id: str, word: str) -> list[dict[str, Any]]:
+        function = {"name": "find", "arguments": {"word": word}}
+        return [
+            {"role": "assistant", "tool_calls": [{"id": id, "type": "function", "function": function}]},
+            {"role": "tool", "content": f"found {word}", "tool_call_id": id},
+        ]
+
+    rows = []
+    for at in range(count):
+        asked = {"role": "user", "content": words(3 + at % 4, at)}
+        sure, unsure = ({"role": "assistant", "content": words(2 + at % 3, at + shift)} for shift in (100, 200))
+        longer = [*called("c2", words(1, at + 30)), sure]
+        chosen, rejected = (longer, [unsure]) if at % 2 else ([sure], [*called("c2", words(1, at + 40)), unsure])
+        prompt = [asked, *called("c1", words(1, at + 20))]
+        rows.append({"id": f"c{at}", "prompt": prompt, "chosen": chosen, "rejected": rejected, "tools": tools})
+    return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from prefdata_trainer.fast.layout import IGNORED, shared
 from prefdata_trainer.fast.support import as_trl_alone
 from prefdata_trainer.loading import load_model, lora_config, training_config
 from prefdata_trainer.pair_trainer import PairTrainer
-from prefdata_trainer.quiet import hushed
 from prefdata_trainer.settings import LOSSES, DpoSettings
 from prefdata_trainer.theirs import Theirs
 from prefdata_trainer.tokens import PairCollator, render
@@ -28,13 +27,7 @@ from prefdata.records.dataset import open_dataset
 from prefdata.rendering import Renderer
 from tests.trainer.conftest import MakeDataset, build_tokenizer, chat_pairs, text_pairs, trajectory_pairs
 
-
-@pytest.fixture(autouse=True)
-def quiet_libraries() -> Iterator[None]:
-    """As in a run."""
-    with hushed():
-        yield
-
+pytestmark = pytest.mark.usefixtures("quiet_libraries")
 
 Pairs = Callable[[int], list[dict[str, Any]]]
 

@@ -18,7 +18,7 @@ from prefdata_trainer import train_dpo
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.trainer.conftest import MakeDataset, Row, chat_pairs, text_pairs, trajectory_pairs
+from tests.trainer.conftest import MakeDataset, Row, chat_pairs, text_pairs, tool_pairs, trajectory_pairs
 
 Sequences = list[tuple[list[int], list[bool]]]
 
@@ -36,7 +36,9 @@ def by_hand(tokenizer: Any, row: Row, side: str) -> tuple[list[int], list[bool]]
     sequence: list[int] = []
     mask: list[bool] = []
     for index, message in enumerate([*row["prompt"], *row[side]]):
-        header, body = ids(f"<|im_start|>{message['role']}\n"), ids(message["content"] + "<|im_end|>")
+        calls = [json.dumps(call["function"]) for call in message.get("tool_calls", [])]
+        said = message.get("content", "") + "".join(f"<tool_call>{call}</tool_call>" for call in calls)
+        header, body = ids(f"<|im_start|>{message['role']}\n"), ids(said + "<|im_end|>")
         written = message["role"] == "assistant" and index >= len(row["prompt"])
         sequence += [*header, *body, *ids("\n")]
         mask += [False] * len(header) + [written] * len(body) + [False]
@@ -78,10 +80,12 @@ def equation_7(policy: Any, reference: Any, tokenizer: Any, rows: Sequence[Row],
     return float(-torch.nn.functional.logsigmoid(margins).mean()), margins
 
 
-@pytest.mark.parametrize("pairs", [text_pairs, chat_pairs, trajectory_pairs])
+@pytest.mark.parametrize("pairs", [text_pairs, chat_pairs, trajectory_pairs, tool_pairs])
 @pytest.mark.parametrize("precomputed", [True, False])
 @pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("fast", [True, False])
 def test_the_reported_loss_is_equation_7(
+    fast: bool,
     pairs: Callable[[int], list[dict[str, Any]]],
     precomputed: bool,
     separate: bool,
@@ -101,6 +105,8 @@ def test_the_reported_loss_is_equation_7(
         batch_size=len(rows),
         gradient_accumulation=1,
         lora_dropout=0.0,
+        fast=fast,
+        prefix_sharing="on" if fast else "auto",
         passed={
             "init_lora_weights": ("false",),  # B is not 0, so that policy and reference differ from the start
             "precompute_ref_log_probs": (str(precomputed).lower(),),
@@ -112,6 +118,7 @@ def test_the_reported_loss_is_equation_7(
     loss, margins = equation_7(policy, reference, tokenizer, rows, beta=0.3)
     assert abs(loss - 0.6931) > 0.01, "policy and reference must differ for this test to mean anything"
     assert outcome.document()["results"]["first_loss"] == pytest.approx(loss, abs=1e-5)
+    assert outcome.document()["speed"]["prefix_sharing"] == ("on" if fast else "off")
     table = pq.read_table(tmp_path / "adapter" / "per_pair.parquet").to_pydict()
     assert table["id"] == [row["id"] for row in rows]
     assert table["margin_before"] == pytest.approx(margins.tolist(), abs=1e-4)

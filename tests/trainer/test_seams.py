@@ -174,3 +174,87 @@ def test_trl_has_the_losses_that_we_offer() -> None:
     source = inspect.getsource(DPOTrainer._compute_loss)
     assert all(f'loss_type == "{name}"' in source for name in LOSSES)
     assert source.count("elif loss_type ==") + 1 == len(LOSSES)
+
+
+def test_references_are_asked_for_in_the_constructor_once_the_heads_are_fused() -> None:
+    """Where ours are computed, and where the fast forward is put before TRL's."""
+    source = inspect.getsource(DPOTrainer.__init__)
+    assert source.index("add_fused_lm_head(") < source.index("self._precompute_ref_logps(")
+    assert list(inspect.signature(DPOTrainer._precompute_ref_logps).parameters) == [
+        "self",
+        "dataset",
+        "name",
+        "batch_size",
+    ]
+    assert source.index("self.aux_loss_enabled =") < source.index("self._precompute_ref_logps(")
+
+
+def test_trl_asks_for_the_log_probability_of_labels(trainer: Any) -> None:
+    """The calls that the fast forward answers: by keyword, with labels for the whole batch, on the model below PEFT."""
+    calls: list[dict[str, Any]] = []
+    base = trainer.model.get_base_model()
+    inner = base.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        assert not args
+        calls.append(kwargs)
+        return inner(**kwargs)
+
+    base.forward = forward
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.compute_loss(trainer.model, dict(batch))
+    trainer.compute_ref_log_probs(trainer.model, batch)
+    assert len(calls) == 2
+    for call in calls:
+        assert call["fused_lm_head"] is True
+        assert call["labels"].shape == call["input_ids"].shape == batch["input_ids"].shape
+        assert {name for name, value in call.items() if value is not None} <= {
+            "input_ids", "attention_mask", "labels", "fused_lm_head", "use_cache", "return_dict",
+        }  # fmt: skip
+
+
+def test_trls_fused_head_scores_the_hidden_states_that_the_backbone_returns(trainer: Any) -> None:
+    """A hook may choose among hidden states, and ``shift_labels`` are then their targets."""
+    from prefdata_trainer.fast.forward import PER_TOKEN
+    from trl.trainer.utils import FusedCausalLMOutput
+
+    assert {"loss", "label_mask", "aux_loss", *PER_TOKEN} == set(FusedCausalLMOutput.__dataclass_fields__)
+    model = trainer.model.get_base_model()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    whole = model(input_ids=ids, labels=ids, fused_lm_head=True).log_probs
+    assert whole.shape == (1, 3)
+
+    def narrow(_module: Any, _arguments: Any, outputs: Any) -> Any:
+        outputs.last_hidden_state = outputs.last_hidden_state[:, 1:2]
+        return outputs
+
+    hook = model.base_model.register_forward_hook(narrow)
+    one = model(input_ids=ids, shift_labels=torch.tensor([[7]]), fused_lm_head=True).log_probs
+    hook.remove()
+    assert one.shape == (1, 1)
+    assert torch.allclose(one[0], whole[0, 1:2], atol=1e-6)
+
+
+def test_transformers_takes_a_mask_of_ours_as_it_is(trainer: Any) -> None:
+    """A boolean mask (rows, 1, width, width) hides what it says, and positions are those that are given."""
+    model = trainer.model.get_base_model()
+    mask = torch.ones(3, 3, dtype=torch.bool).tril()
+    mask[2, 1] = False
+    with torch.no_grad():
+        packed = model(
+            input_ids=torch.tensor([[5, 6, 7]]),
+            attention_mask=mask[None, None],
+            position_ids=torch.tensor([[0, 1, 1]]),
+        ).logits
+        alone = model(input_ids=torch.tensor([[5, 7]])).logits
+    assert torch.allclose(packed[0, 2], alone[0, 1], atol=1e-5)
+
+
+def test_transformers_uses_our_sampler_and_tells_it_the_epoch(trainer: Any) -> None:
+    from prefdata_trainer.fast import LengthGrouped
+
+    trainer.speed.grouping = True
+    loader = trainer.get_train_dataloader()
+    assert isinstance(loader.batch_sampler.sampler, LengthGrouped)
+    loader.set_epoch(3)
+    assert loader.batch_sampler.sampler.epoch == 3
