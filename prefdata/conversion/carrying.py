@@ -1,7 +1,7 @@
 """The column "prefdata": what a pair holds that a foreign format has no place for, as JSON text.
 
 Trainers pass over a column that they do not know, text keeps one type whatever is in it, and read again it gives back
-the same pair: id, margin, scores, judgments, source, metadata, and whether the pair was text or chat.
+the same pair: id, margin, probability, scores, judgments, source, metadata, and whether the pair was text or chat.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 import orjson
 
 CARRIED = "prefdata"
-KEYS = ("id", "margin", "score_chosen", "score_rejected", "judgment_ids", "source", "metadata")
+KEYS = ("id", "margin", "probability", "score_chosen", "score_rejected", "judgment_ids", "source", "metadata")
 SIDES = ("prompt", "chosen", "rejected")
 
 
-def carry(record: Mapping[str, Any]) -> str:
-    """What ``restore`` needs to make ``record`` again from its prompt, chosen, rejected and tools."""
+def carry(record: Mapping[str, Any], **more: Any) -> str:
+    """What ``restore`` needs to make ``record`` again from its prompt, chosen, rejected and tools, and ``more``."""
     prompt = record["prompt"]
     form: dict[str, Any] = {"form": "text"} if isinstance(prompt, str) else {"form": "chat", "turns": len(prompt)}
-    return orjson.dumps({**form, **{key: record[key] for key in KEYS if key in record}}).decode()
+    return orjson.dumps({**form, **{key: record[key] for key in KEYS if key in record}, **more}).decode()
 
 
 def carried(row: Mapping[str, Any]) -> dict[str, Any]:

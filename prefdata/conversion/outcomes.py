@@ -24,6 +24,8 @@ class Paired:
     """A preference that the file holds as a pair: a record of schema ``preference_pair``."""
 
     record: dict[str, Any]
+    row: int = 0
+    """Which row of its group it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class Work:
         group = rows if len(rows) > 1 else ()
         for outcome in outcomes:
             if isinstance(outcome, Paired):
-                self._pair(rows[0], outcome)
+                self._pair(rows[outcome.row], outcome)
             elif isinstance(outcome, Ranked):
                 self._ranked(rows[0], outcome, group)
             else:

@@ -21,9 +21,14 @@ SIDES = ("prompt", "chosen", "rejected")
 
 
 def row_writer(export: Export, put: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
-    """A function that puts the rows of a pair, or raises NoPlaceError and puts none."""
+    """A function that puts the rows of a pair, or raises NoPlaceError and puts none.
+
+    A record of a tie has no place in any foreign format: a trainer would take it for a preference.
+    """
 
     def write(record: dict[str, Any]) -> None:
+        if record.get("metadata", {}).get("tie"):
+            raise NoPlaceError("this is a record of a tie, and the format knows preferences only")
         for row in export.write(record):
             put(row)
 

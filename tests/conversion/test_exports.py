@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import prefdata as api
 from prefdata.conversion.convert import ConvertResult
-from prefdata.conversion.registry import EXPORTS
+from prefdata.conversion.registry import EXPORTS, FORMATS
 from prefdata.errors import InputError, OutputExistsError, ServiceError, UsageError
 from prefdata.records.codec import pair_from, pair_record
 from prefdata.types import PreferencePair
@@ -34,6 +34,7 @@ TEXT = {
     "chosen": "BETTER",
     "rejected": "WORSE",
     "margin": 2.5,
+    "probability": 0.75,
     "judgment_ids": ["j1", "j2"],
     "source": "people",
     "metadata": {"model": "m", "nested": {"a": [1, None]}},
@@ -130,6 +131,33 @@ def test_read_again_they_are_the_same_pairs(tmp_path: Path, to: str, name: str) 
         assert [
             {k: v for k, v in one.items() if k != "prefdata"} for one in read(tmp_path / f"again{out.suffix}")
         ] == unplaced
+
+
+@pytest.mark.parametrize("to", [to for to in EXPORTS if to != "openai"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_from_any_format_to_any_other_and_back(tmp_path: Path, name: str, to: str) -> None:
+    """import → export → import: what a format can hold comes back whole, ids, margins and metadata too."""
+    source = written(tmp_path / "foreign.jsonl", *FORMATS[name].examples)
+    first = api.convert(source, from_=name, output=tmp_path / "pairs.jsonl")
+    out = tmp_path / f"out.{'parquet' if to == 'parquet' else 'jsonl'}"
+    made = api.convert(tmp_path / "pairs.jsonl", output=out, to=to)
+    lost = made.counts.dropped["no-place"]
+    assert (made.counts.pairs + lost, made.counts.dropped.total()) == (first.counts.pairs, lost)
+    if made.counts.pairs:
+        before = [told(pair) for pair in api.convert(tmp_path / "pairs.jsonl").pairs]
+        again = [told(pair) for pair in api.convert(out).pairs]
+        assert len(again) == made.counts.pairs
+        for record in again:
+            before.remove(record)  # raises where it is not among them
+
+
+def test_a_tie_is_not_exported_as_a_preference(tmp_path: Path) -> None:
+    tie = {**TEXT, "margin": 0.0, "probability": 0.5, "metadata": {"tie": "tie"}}
+    for to in EXPORTS:
+        result, _ = export(tmp_path, to, tie, TEXT, overwrite=True)
+        assert result.counts.dropped["no-place"] >= 1
+        assert result.counts.pairs == (to != "trl-implicit")
+    assert [pair.probability for pair in api.convert(tmp_path / "pairs.jsonl").pairs] == [0.5, 0.75]
 
 
 def test_documented_shapes(tmp_path: Path) -> None:

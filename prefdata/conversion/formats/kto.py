@@ -14,11 +14,14 @@ from prefdata.conversion.formats.llamafactory import asked, conversation
 from prefdata.conversion.outcomes import Export, Format, NoPair, Outcome, Paired, Ranked, Row, WrongShapeError
 from prefdata.conversion.ranking import judgment, response, response_set
 from prefdata.conversion.sides import Messages, Side, assistant, column, kind, leftover, side, text, tools_of, user
+from prefdata.records.codec import pair_id
 from prefdata.records.ids import content_id
 from prefdata.types import Judge
 
 JUDGE = Judge("human", "kto-label")
 LABELS = {"true": True, "false": False, "1": True, "0": False}
+PAIR = "pair"
+"""Key of the column "prefdata": the hash of the pair whose rows come together again."""
 Part = tuple[Side, Side, bool]
 """Prompt, completion, and whether it is liked."""
 
@@ -63,7 +66,7 @@ def label(row: Row, name: str) -> bool:
 
 def _key(read: Callable[[Row], Part]) -> Callable[[Row], Hashable]:
     def key(row: Row) -> Hashable:
-        return content_id({"prompt": read(row)[0], "pair": carried(row).get("id")})
+        return content_id({"prompt": read(row)[0], "pair": carried(row).get(PAIR)})
 
     return key
 
@@ -75,9 +78,13 @@ def _reader(read: Callable[[Row], Part], used: Sequence[str]) -> Callable[[Seque
         if not liked or not disliked:
             return [NoPair("unpaired", f"all completions of this prompt are {'liked' if liked else 'disliked'}")]
         prompt = parts[0][0]
-        if carried(rows[0]).get("id") and len(parts) == 2:
+        if carried(rows[0]).get(PAIR) and len(liked) == len(disliked):  # several are the same pair several times
             tools = {"tools": found} if (found := tools_of(rows[0])) else {}
-            return [Paired({"prompt": prompt, "chosen": liked[0], "rejected": disliked[0], **tools})]
+            places = [place for place, one in enumerate(parts) if one[2]]
+            return [
+                Paired({"prompt": prompt, "chosen": good, "rejected": bad, **tools}, place)
+                for place, good, bad in zip(places, liked, disliked, strict=True)
+            ]
         ids = [str(place) for place in range(len(rows))]
         responses = [
             response(id, one[1], None, **leftover(row, used)) for id, one, row in zip(ids, parts, rows, strict=True)
@@ -92,7 +99,7 @@ def _reader(read: Callable[[Row], Part], used: Sequence[str]) -> Callable[[Seque
 def write(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Two rows, the liked one first."""
     shared = {"tools": record["tools"]} if record.get("tools") else {}
-    last = {**shared, CARRIED: carry(record)}
+    last = {**shared, CARRIED: carry(record, **{PAIR: pair_id(record)})}
     return [
         {"prompt": record["prompt"], "completion": record[side], "label": side == "chosen", **last}
         for side in ("chosen", "rejected")

@@ -13,6 +13,7 @@ from prefdata.conversion.sides import is_messages, paired, side, tools_of
 KEPT: dict[str, type | UnionType] = {
     "id": str,
     "margin": int | float,
+    "probability": int | float,
     "score_chosen": int | float,
     "score_rejected": int | float,
     "judgment_ids": list,
@@ -41,7 +42,13 @@ def answers_only(sides: Iterable[Any]) -> bool:
 
 def read(row: Row) -> Outcome:
     prompt = None if row.get("prompt") is None else side(row, "prompt")
-    kept = {name: row[name] for name, types in KEPT.items() if isinstance(row.get(name), types)}
+    kept = {
+        name: row[name]
+        for name, types in KEPT.items()
+        if isinstance(row.get(name), types) and not isinstance(row[name], bool)
+    }
+    if not 0 <= kept.get("probability", 0) <= 1:  # of something else: it stays with the other columns
+        kept.pop("probability")
     if isinstance(row.get("id"), int):
         kept["id"] = str(row["id"])
     try:
