@@ -1,0 +1,304 @@
+"""A person's road, in Chromium: compare, rank, undo, edit, lose the network, come back, finish."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefdata.annotation.export import export_annotations
+from tests.annotation.conftest import Serve, start
+from tests.annotation.projects import read, row
+
+SAVED = "All answers are saved."
+
+
+def said(text: str) -> list[dict[str, str]]:
+    return [
+        {"role": "assistant", "content": "Which one?"},
+        {"role": "user", "content": "The second."},
+        {"role": "assistant", "content": text},
+    ]
+
+
+SETS = [
+    row("two", "The sky is **blue**.", "The sky is green."),
+    row("list", "alpha", "beta", "gamma", "delta"),
+    row("edit", "A good answer.", "A answer with a mistake."),
+    row("long", said("It is open."), said("It is closed."), prompt=[{"role": "user", "content": "Is it open?"}]),
+    row("five", "yes", "no"),
+    row("six", "left or right", "right or left"),
+]
+
+
+def until(page: Any, expression: str) -> None:
+    """Wait until a JavaScript expression holds; Playwright's own way would need eval, which the page forbids."""
+    for _ in range(200):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{expression} does not come true; the page says: {page.inner_text('body')}")
+
+
+def saved(page: Any) -> None:
+    """Wait until the page says that all is saved."""
+    until(page, f"document.getElementById('save').textContent === {SAVED!r}")
+
+
+def texts(page: Any) -> list[str]:
+    """The raw texts of the responses by place, as the page would show them."""
+    return list(
+        page.evaluate(
+            "[...document.querySelectorAll('.response')].sort((a, b) => a.dataset.place - b.dataset.place)"
+            ".map((one) => [...one.querySelectorAll('pre[data-raw]')].pop().textContent)"
+        )
+    )
+
+
+def wait_for(page: Any, text: str) -> None:
+    """Wait until a task with that text is shown."""
+    until(page, f"document.getElementById('main').textContent.includes({text!r})")
+
+
+def exported(folder: Path, name: str = "j.jsonl") -> dict[str, Any]:
+    export_annotations(folder / "s.db", folder / name, overwrite=True)
+    return {record["response_set_id"]: record for record in read(folder / name)}
+
+
+def test_the_road(serve: Serve, page: Any) -> None:
+    with serve(SETS) as served:
+        page.goto(served.links["ann"])
+        # Compare, by keyboard.
+        wait_for(page, "prompt of two")
+        shown = texts(page)
+        assert page.inner_text(".rendered strong") == "blue"
+        page.keyboard.press("Enter")
+        assert "Choose an answer" in page.inner_text("#problem")
+        page.keyboard.press(str(shown.index("The sky is **blue**.") * 6 + 1))  # 1: A, 7: B, much better
+        page.keyboard.press("n")
+        page.keyboard.type("Look up: it's blue 1 2 3 u r")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Enter")
+        # Rank, by drag, by keyboard and by buttons, and tie.
+        wait_for(page, "prompt of list")
+        place = {text: number for number, text in enumerate(texts(page))}
+        handle = page.locator(f"#response-{place['delta']} .handle")
+        first = page.locator("ol.responses > li").first
+        if page.locator("ol.responses > li").first.get_attribute("data-place") != str(place["delta"]):
+            handle.drag_to(first)
+            until(page, f"document.querySelector('ol.responses > li').dataset.place === '{place['delta']}'")
+        page.keyboard.press(str(place["alpha"] + 1))
+        for _ in range(3):
+            page.keyboard.press("ArrowDown")
+        page.keyboard.press(str(place["beta"] + 1))
+        for _ in range(3):
+            page.keyboard.press("ArrowUp")
+        page.locator(f"#response-{place['beta']} [data-move=down]").click()
+        page.keyboard.press(str(place["gamma"] + 1))
+        page.keyboard.press("t")
+        order = page.evaluate("[...document.querySelectorAll('ol.responses > li')].map((one) => one.dataset.place)")
+        assert order == [str(place[name]) for name in ("delta", "beta", "gamma", "alpha")]
+        ranks = page.locator("[data-rank]").all_inner_texts()
+        assert ranks == ["#1", "#2", "#2", "#4"]
+        page.keyboard.press("Enter")
+        # Undo brings it back as it was left.
+        wait_for(page, "prompt of edit")
+        saved(page)
+        page.keyboard.press("u")
+        wait_for(page, "prompt of list")
+        assert page.locator("[data-rank]").all_inner_texts() == ranks
+        page.keyboard.press("Enter")
+        # Edit to improve, with its diff.
+        wait_for(page, "prompt of edit")
+        worse = texts(page).index("A answer with a mistake.")
+        page.keyboard.press("2" if worse else "6")
+        page.locator(f"#response-{worse} [data-edit]").click()
+        page.locator(f"#edit-{worse}").fill("An answer without a mistake.")
+        page.locator(f"#response-{worse} [data-diff]").click()
+        page.wait_for_selector(f"#response-{worse} ins")
+        assert page.locator(f"#response-{worse} del").all_inner_texts() == ["A", "with"]
+        page.locator(f"#response-{worse} [data-flag=broken]").check()
+        page.keyboard.press("Control+Enter")
+        wait_for(page, "Is it open?")
+        assert page.locator(".diverges").count() == 2
+        saved(page)
+        page.wait_for_timeout(300)  # the task behind is fetched
+        # Lose the network: the answer waits, the task behind it is there.
+        page.context.set_offline(True)
+        page.keyboard.press("c")
+        page.keyboard.press("Enter")
+        wait_for(page, "prompt of five")
+        page.wait_for_selector(".save.waiting")
+        assert "1 answer waits in this browser" in page.inner_text("#save")
+        page.keyboard.press("g")
+        page.keyboard.press("Enter")
+        until(page, "document.getElementById('save').textContent.includes('2 answers wait')")
+        assert len(exported(served.folder)) == 3
+        # Come back, and finish.
+        page.context.set_offline(False)
+        saved(page)
+        wait_for(page, "prompt of six")
+        page.keyboard.press("s")
+        page.locator("[data-do=skip-now]").click()
+        wait_for(page, "You are done")
+        saved(page)
+    found = exported(served.folder)
+    assert list(found) == ["two", "list", "edit", "long", "five"]
+    assert found["two"]["ranking"] == [["r0"], ["r1"]]
+    assert found["two"]["strength"] == 3
+    assert found["two"]["rationale"] == "Look up: it's blue 1 2 3 u r"
+    tiers = [sorted(tier) for tier in found["list"]["ranking"]]
+    assert tiers == [["r3"], ["r1", "r2"], ["r0"]]
+    assert found["edit"]["metadata"]["response_flags"] == {"r1": ["broken"]}
+    assert found["long"]["flags"] == ["abstain"]
+    assert found["five"]["flags"] == ["both_good"]
+    edited = read(served.folder / "j.edits.jsonl")
+    assert edited[0]["responses"][0]["response"] == "An answer without a mistake."
+    drops = {drop["response_set_id"]: drop["reason"] for drop in read(served.folder / "j.dropped.jsonl")}
+    assert drops == {"long": "abstained", "five": "tie", "six": "skipped"}
+
+
+def test_an_answer_outlives_the_page_and_the_server(serve: Serve, page: Any, tmp_path: Path) -> None:
+    """The server is killed, the answer given, the page closed; both come back, and the answer is sent."""
+    with serve(SETS[:2]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        page.wait_for_timeout(300)
+        served.stop(signal.SIGKILL)
+        page.keyboard.press("2")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".save.waiting")
+        context = page.context
+        page.goto("about:blank")
+        again = start(tmp_path, "--annotator", "ann", port=int(served.url.rsplit(":", 1)[1]))
+        try:
+            fresh = context.new_page()
+            fresh.goto(again.links["ann"])
+            wait_for(fresh, "prompt of list")
+            saved(fresh)
+        finally:
+            again.stop()
+    assert list(exported(tmp_path)) == ["two"]
+
+
+def test_going_back_changes_an_answer(serve: Serve, page: Any) -> None:
+    with serve(SETS[:2]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        page.keyboard.press("2")
+        page.keyboard.press("Enter")
+        wait_for(page, "prompt of list")
+        saved(page)
+        page.keyboard.press("p")
+        page.get_by_role("link", name="prompt of two").click()
+        wait_for(page, "prompt of two")
+        assert page.locator("input[data-key='2']").is_checked()
+        page.keyboard.press("b")
+        page.keyboard.press("Enter")
+        wait_for(page, "prompt of list")
+        saved(page)
+    assert exported(served.folder)["two"]["flags"] == ["both_bad"]
+
+
+def test_what_was_begun_is_there_after_a_reload(serve: Serve, page: Any) -> None:
+    with serve(SETS[1:2]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of list")
+        page.keyboard.press("1")
+        page.keyboard.press("ArrowDown")
+        page.locator("#rationale").fill("half a thought")
+        order = page.locator("ol.responses > li h2").all_inner_texts()
+        page.reload()
+        assert page.locator("#rationale").input_value() == "half a thought"
+        assert page.locator("ol.responses > li h2").all_inner_texts() == order
+
+
+def test_keys_can_be_turned_off(serve: Serve, page: Any) -> None:
+    with serve(SETS[:1]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        page.keyboard.press("k")
+        page.keyboard.press("1")
+        assert page.locator("input[name=verdict]:checked").count() == 0
+        page.keyboard.press("k")
+        page.keyboard.press("1")
+        assert page.locator("input[name=verdict]:checked").count() == 1
+
+
+def test_what_the_server_refuses_is_said_and_not_lost(serve: Serve, page: Any) -> None:
+    with serve(SETS[:1]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        page.evaluate("document.getElementById('answer').dataset.seen = '0'")
+        page.keyboard.press("1")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#notice:not([hidden])")
+        assert "not the texts that were shown" in page.inner_text("#notice")
+        assert page.locator("input[data-key='1']").is_checked()
+
+
+def test_ratings_and_instructions_of_a_rubric(serve: Serve, page: Any, tmp_path: Path) -> None:
+    rubric = tmp_path / "rubric.yaml"
+    rubric.write_text("instructions: Read **all**.\ncriteria:\n  wit: {question: 'How witty?', scale: [0, 3]}\n")
+    with serve(SETS[:1], "--annotator", "ann", "--template", rubric) as served:
+        page.goto(served.links["ann"])
+        assert page.inner_text(".instructions strong") == "all"
+        place = texts(page).index("The sky is green.")
+        page.locator(f"#response-{place} select").select_option("3")
+        page.locator(f"#response-{1 - place} select").select_option("0")
+        page.keyboard.press("Escape")
+        page.locator("input[data-key='4']").check()
+        page.get_by_role("button", name="Save and go on").click()
+        wait_for(page, "You are done")
+        saved(page)
+    found = exported(served.folder)["two"]
+    assert found["ratings"] == {"r0": {"wit": 0}, "r1": {"wit": 3}}
+    assert len(found["judge"]["template_sha256"]) == 64
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 450)])
+def test_pages_fit_a_phone_and_twice_the_size(serve: Serve, page: Any, width: int, height: int) -> None:
+    """640 by 450 CSS pixels are what a window of 1280 by 900 has at a zoom of 200%."""
+    wide = "| a | b | c |\n|---|---|---|\n| " + "x" * 90 + " | " + "y" * 90 + " | z |"
+    sets = [row("two", wide + "\n\n```python\n" + "a" * 200 + "\n```\n\n$" + "x+" * 120 + "y$", "w" * 300), SETS[1]]
+    with serve(sets) as served:
+        page.set_viewport_size({"width": width, "height": height})
+
+        def fits() -> None:
+            over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert over <= 0, page.url
+
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        fits()
+        page.keyboard.press("r")
+        fits()
+        page.keyboard.press("r")
+        page.locator("#response-0 [data-edit]").click()
+        page.keyboard.press("Escape")
+        page.keyboard.press("s")
+        fits()
+        page.locator("input[data-key='1']").check()
+        page.get_by_role("button", name="Save and go on").click()
+        wait_for(page, "prompt of list")
+        fits()
+        saved(page)
+        page.goto(f"{served.url}/history")
+        fits()
+        page.goto(served.owner)
+        fits()
+
+
+def test_no_request_goes_elsewhere(serve: Serve, page: Any) -> None:
+    with serve(SETS) as served:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        page.goto(served.owner)
+        page.wait_for_timeout(200)
+        assert asked
+        assert all(re.match(rf"({served.url}/|data:)", url) for url in asked), asked
