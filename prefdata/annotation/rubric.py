@@ -15,7 +15,7 @@ from prefdata.records.ids import canonical
 
 LOW, HIGH, WIDEST = 1, 5, 20
 """The scale of a criterion that names none, and the most steps that one may have."""
-EXAMPLE = "for example 'criteria: {helpfulness: Does it do what was asked?}'"
+EXAMPLE = "write 'criteria:', and below it lines like '  helpfulness: Does it do what was asked?'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def read_rubric(path: Path) -> Rubric:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", f"name a rubric file, {EXAMPLE}") from None
+        raise InputError(f"{path}: {error.strerror}", f"name a rubric file: {EXAMPLE}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}", EXAMPLE) from None
     return rubric_from(found, str(path))
