@@ -112,7 +112,9 @@ async function prefetch() {
   const after = form().dataset.task;
   try {
     const reply = await call(`/next?after=${after}`);
-    if (reply.status === 200 && form() && form().dataset.task === after) ready = (await reply.json()).next;
+    const found = reply.ok ? (await reply.json()).next : null;
+    // Looked at last: while this was under way another task may have come onto the screen.
+    if (form() && form().dataset.task === after && ready === null) ready = found;
   } catch (error) {
     // The next task is asked for again when this one has been saved.
   }
