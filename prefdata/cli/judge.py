@@ -10,13 +10,16 @@ import click
 from prefdata.cli import common
 from prefdata.cli.calls import call_options, print_estimate, say_calls
 from prefdata.cli.output import print_json, say
+from prefdata.cli.pairing import length_matched as length_matched_option
 from prefdata.cli.pairing import min_margin as min_margin_option
 from prefdata.cli.pairing import strategy as strategy_option
+from prefdata.cli.pairing import tie as tie_option
 from prefdata.cli.progress import Meter
 from prefdata.judging.judges import ORDERS, Orders
-from prefdata.pairing.pairs import Strategy
+from prefdata.pairing.pairs import Strategy, TiePolicy
 
 if TYPE_CHECKING:
+    from prefdata.judging.calibration import Calibration
     from prefdata.judging.tally import JudgeResult
 
 
@@ -38,15 +41,14 @@ def _list_templates(context: click.Context, _parameter: click.Parameter, wanted:
     multiple=True,
     required=True,
     metavar="JUDGE",
-    help="llm:MODEL, llm:NAME=MODEL@BASE_URL, rule:exact-match, rule:regex:PATTERN, rule:length:MIN-MAX or "
-    "rule:python:MODULE:FUNCTION; repeat it for a jury.",
+    help="llm:MODEL, llm:NAME=MODEL@BASE_URL, local:FOLDER (a causal language model in this process), reward:FOLDER "
+    "(a reward model), rule:exact-match, rule:regex:PATTERN, rule:length:MIN-MAX or rule:python:MODULE:FUNCTION; "
+    "repeat it for a jury.",
 )
 @click.option(
     "--template",
-    default="pairwise",
-    show_default=True,
     metavar="NAME|FILE.yaml",
-    help="What a language model is asked.",
+    help="What a language model is asked. [default: pairwise; pairwise-logprob for local:]",
 )
 @click.option(
     "--templates",
@@ -78,8 +80,25 @@ def _list_templates(context: click.Context, _parameter: click.Parameter, wanted:
     metavar="FILE",
     help="What to judge by, a line 'NAME: MEANING' each or a YAML mapping, for a template that lists criteria.",
 )
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 4096),
+    default=16,
+    show_default=True,
+    help="Calls that a local: or reward: model answers at once.",
+)
 @strategy_option
 @min_margin_option
+@tie_option
+@length_matched_option
+@click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path),
+    metavar="HUMAN.jsonl",
+    help="Judgments by people of some of the responses: how the judges agree with them is printed before the rest is "
+    "judged, with a recommendation, and a jury's votes are weighed by it.",
+)
+@click.option("--calibrate-only", is_flag=True, help="Judge only what --calibrate names, report, and make no pair.")
 @click.option(
     "--judgments", type=click.Path(path_type=Path), help="Where the judgments go. [default: beside the output]"
 )
@@ -100,12 +119,17 @@ def command(
     responses: str,
     output: Path,
     judge: tuple[str, ...],
-    template: str,
+    template: str | None,
     orders: Orders,
     samples: int,
     criteria: Path | None,
+    batch_size: int,
     strategy: Strategy,
     min_margin: float,
+    tie: TiePolicy,
+    length_matched: float | None,
+    calibrate: Path | None,
+    calibrate_only: bool,
     judgments: Path | None,
     dropped: Path | None,
     reparse: bool,
@@ -131,7 +155,7 @@ def command(
     by itself, and no call is paid twice. The key of OpenAI, or of OPENAI_BASE_URL, is OPENAI_API_KEY; that of another
     endpoint is <NAME>_API_KEY.
 
-    Exit code 1 says that lines were no response sets, or that calls failed.
+    Exit code 1 says that lines were no response sets, that calls failed, or that not one verdict could be read.
     """
     from prefdata.judging.judge import JudgeOptions, estimate
     from prefdata.judging.judge import judge as run
@@ -141,8 +165,14 @@ def command(
         "orders": orders,
         "samples": samples,
         "criteria": criteria,
+        "batch_size": batch_size,
         "strategy": strategy,
         "min_margin": min_margin,
+        "tie": tie,
+        "length_matched": length_matched,
+        "calibrate": calibrate,
+        "calibrate_only": calibrate_only,
+        "calibrated": _print_calibration if format == "text" else None,
         "seed": seed,
         "concurrency": concurrency,
         "timeout": timeout,
@@ -170,9 +200,33 @@ def command(
     )
     if format == "json":
         print_json(result.document())
-    else:
+    elif not calibrate_only:
         _print(result, quiet)
     return 0 if result.ok else 1
+
+
+def _print_calibration(found: Calibration) -> None:
+    """Data, and so on stdout, as that of ``prefdata agree``."""
+    from prefdata.cli.agree import blocks, kappa, percent, table
+
+    for block in blocks(found.agreement):
+        click.echo(block + "\n")
+    rows = []
+    for each in found.options:
+        money = "-" if each.dollars is None else f"${each.dollars:.2f}"
+        rates = [percent(each.decided), percent(each.right), kappa(each.score)]
+        rows.append([" + ".join(each.judges), str(each.samples), *rates, f"{each.tokens:.0f}", money])
+    head = ["judges", "samples", "makes a pair %", "pair is right %", "score", "tokens", "per 1,000"]
+    click.echo(
+        f"Choices, on {found.options[0].couples} couples that people decided (95% interval)\n" + table(head, rows)
+    )
+    for name, weight in found.weights.items():
+        click.echo(f"weight of {name}: {weight:.2f}")
+    best = found.recommendation
+    click.echo(f"\nrecommended: {' + '.join(best.judges)}, --samples {best.samples}, --min-margin {best.min_margin:g}")
+    for reason in best.reasons:
+        click.echo(f"  {reason}")
+    click.echo()
 
 
 def _print(result: JudgeResult, quiet: bool) -> None:
@@ -186,10 +240,10 @@ def _print(result: JudgeResult, quiet: bool) -> None:
         click.echo(f"{tally.invalid} lines hold no response set: {result.dropped}", err=True)
     unreadable = f", {tally.unreadable} of them unreadable" if tally.unreadable else ""
     say(f"{tally.judgments} judgments{unreadable}: {result.judgments}", quiet=quiet)
-    if tally.unreadable and tally.unreadable == tally.judgments:
+    if tally.mute:
         click.echo(
-            "help: no verdict could be read: compare the field raw of these judgments with the template's verdict, "
-            "mend it, and run again with --reparse, which pays for nothing",
+            "not ok: not one verdict could be read\n  help: compare the field raw of these judgments with the verdict "
+            "of the template, mend it, and run again with --reparse, which pays for nothing",
             err=True,
         )
     if result.calls.made or result.calls.reused or tally.failed:

@@ -8,10 +8,12 @@ import click
 
 from prefdata.cli import common
 from prefdata.cli.output import print_json, say
+from prefdata.cli.pairing import length_matched as length_matched_option
 from prefdata.cli.pairing import min_margin as min_margin_option
 from prefdata.cli.pairing import strategy as strategy_option
+from prefdata.cli.pairing import tie as tie_option
 from prefdata.pairing.pair import PairResult, pair
-from prefdata.pairing.pairs import Strategy
+from prefdata.pairing.pairs import Strategy, TiePolicy
 from prefdata.pairing.ranking import RANKINGS, Ranking
 
 
@@ -26,6 +28,8 @@ from prefdata.pairing.ranking import RANKINGS, Ranking
 )
 @strategy_option
 @min_margin_option
+@tie_option
+@length_matched_option
 @click.option(
     "--ranking",
     type=click.Choice(RANKINGS),
@@ -51,6 +55,8 @@ def command(
     dropped: Path | None,
     strategy: Strategy,
     min_margin: float,
+    tie: TiePolicy,
+    length_matched: float | None,
     ranking: Ranking,
     weights: str | None,
     seed: int,
@@ -71,6 +77,8 @@ def command(
         dropped=dropped,
         strategy=strategy,
         min_margin=min_margin,
+        tie=tie,
+        length_matched=length_matched,
         ranking=ranking,
         weights=weights,
         seed=seed,

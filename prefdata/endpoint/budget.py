@@ -32,6 +32,10 @@ class Budget:
             price = prices.of(Endpoint(name, model, base_url, ""))
             self.spent += price.cost(used.prompt_tokens, used.completion_tokens) if price else 0.0
 
+    def begin(self) -> None:
+        """Calls begin in an event loop of their own."""
+        self._settled = asyncio.Event()
+
     def price(self, endpoint: Endpoint) -> Price | None:
         """The price of an endpoint; raises UsageError where a cap is to be kept and nobody knows it."""
         return self.prices.of(endpoint) if self.most is None else self.prices.require(endpoint)

@@ -140,7 +140,7 @@ class Caller:
             await client.close()
 
     async def _make(self, call: Call) -> None:
-        began = _now()
+        began = now()
         attempts = charged = 0
         while True:
             attempts += 1
@@ -204,7 +204,7 @@ class Caller:
             "request": body,
             **outcome,
             "started_at": began,
-            "finished_at": _now(),
+            "finished_at": now(),
             "attempts": attempts,
         }
 
@@ -279,5 +279,6 @@ class Caller:
         return True
 
 
-def _now() -> str:
+def now() -> str:
+    """The time of day, as records of calls have it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -61,6 +61,11 @@ class Run(Generic[Noun]):
         self._inputs, self._sources, self._state, self._companions = inputs, read, state, companions
         require_rows(self.rows(), inputs.name, inputs.schema.replace("_", " "))
 
+    @property
+    def name(self) -> str:
+        """The input, as the user named it."""
+        return self._inputs.name
+
     def rows(self) -> Iterator[Row[Noun]]:
         """Every line of the input that is not blank."""
         return self._inputs.rows(self._sources)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from prefdata.endpoint.budget import Budget
 from prefdata.endpoint.caller import Caller, CallSettings
 from prefdata.endpoint.endpoint import Endpoint
+from prefdata.endpoint.inprocess import Engine, InProcess
 from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.prices import load_prices
 from prefdata.endpoint.reporting import CallCounts, Reporter
@@ -35,11 +36,12 @@ class Session:
         if self.ledger.damaged:
             self.reporter.note(f"{self.ledger.path}: {self.ledger.damaged} damaged lines; their calls are made again")
 
-    def caller(self, endpoint: Endpoint) -> Caller:
-        """The one caller for ``endpoint``."""
+    def caller(self, endpoint: Endpoint, engine: Engine | None = None) -> Caller:
+        """The one caller for ``endpoint``, which ``engine`` answers where it is a model in this process."""
         if endpoint not in self._callers:
-            self._callers[endpoint] = Caller(
-                endpoint, self.ledger, self.settings, self.counts, self.reporter, self.budget
+            shared = (self.ledger, self.settings, self.counts, self.reporter, self.budget)
+            self._callers[endpoint] = (
+                Caller(endpoint, *shared) if engine is None else InProcess(endpoint, engine, *shared)
             )
         return self._callers[endpoint]
 
@@ -52,6 +54,7 @@ class Session:
         run_loop(self._run(units, work))
 
     async def _run(self, units: Iterable[Unit], work: Callable[[Unit], Awaitable[object]]) -> None:
+        self.budget.begin()
         stream = _Stream(self._window, lambda done: self.reporter.progress(done, self.counts))
         try:
             await stream.run(units, work)

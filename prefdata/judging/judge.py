@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from prefdata.endpoint.caller import CallSettings
-from prefdata.endpoint.calls import Call
 from prefdata.endpoint.estimate import Estimate
-from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.reporting import Reporter
-from prefdata.endpoint.run import Inputs, Look, Run, begin
+from prefdata.endpoint.run import Inputs, Run, begin
 from prefdata.endpoint.run import estimate as estimate_run
-from prefdata.endpoint.session import all_at_once
-from prefdata.errors import UsageError
-from prefdata.judging.judges import Backend, JudgeSettings, Orders, ask, backends, planned
-from prefdata.judging.judges import judgments as judgments_of
+from prefdata.errors import InputError, UsageError
+from prefdata.judging.calibration import Calibration, Calibrator
+from prefdata.judging.judges import JudgeSettings, Orders, backends
+from prefdata.judging.jury import Jury
+from prefdata.judging.people import People, people
 from prefdata.judging.tally import Constants, JudgeResult, Tally
-from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, dropped_record, pairs_of
+from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, TiePolicy, dropped_record, pairs_of
 from prefdata.records.codec import judgment_record, pair_from, pair_record, response_set_from, response_set_record
 from prefdata.records.publishing import beside
 from prefdata.records.rows import invalid_record, line, read_rows
@@ -33,8 +32,8 @@ Settings = TypeVar("Settings", JudgeSettings, PairingSettings, CallSettings)
 class JudgeOptions(TypedDict, total=False):
     """How judges judge, judgments become pairs, and calls are made."""
 
-    template: str
-    """A built-in template, or the path of a YAML file; "pairwise"."""
+    template: str | None
+    """A built-in template, or the path of a YAML file; "pairwise", and "pairwise-logprob" for ``local:``."""
     orders: Orders
     """Both orders of every two responses ("both"), one that is drawn by ``seed`` ("one"), or one and more only where
     its verdict is close ("adaptive")."""
@@ -42,9 +41,22 @@ class JudgeOptions(TypedDict, total=False):
     """Answers to every question; 1."""
     criteria: str | Path | None
     """A file of criteria to judge by, for a template that shows them."""
+    batch_size: int
+    """Calls that a model in this process answers at once; 16."""
     strategy: Strategy
     """Which responses of a ranked set become pairs; "best-worst"."""
     min_margin: float
+    tie: TiePolicy
+    """What two responses without a winner become: nothing ("drop"), an explicit tie record ("keep"), or a pair with a
+    probability, as then every pair has one ("soft")."""
+    length_matched: float | None
+    """The longer side of a pair has at most this many times the characters of the shorter."""
+    calibrate: str | Path | None
+    """Judgments of people (JSONL) that the judges are held against before any pair is made; they weigh the jury."""
+    calibrate_only: bool
+    """Judge only what people judged, and make no pair."""
+    calibrated: Callable[[Calibration], None] | None
+    """Called with the calibration before the rest is judged."""
     seed: int
     concurrency: int | None
     """Calls in flight at one endpoint; ``None`` adapts."""
@@ -103,7 +115,8 @@ def judge(
 ) -> JudgeResult | Iterator[PreferencePair]:
     """Judge every response set of a file and write pairs, judgments and drops; or, given response sets, yield pairs.
 
-    ``judge`` is written ``llm:MODEL``, ``llm:NAME=MODEL@BASE_URL`` or ``rule:NAME``; several are a jury. Finished calls
+    ``judge`` is written ``llm:MODEL``, ``llm:NAME=MODEL@BASE_URL``, ``local:FOLDER`` (a causal language model in this
+    process), ``reward:FOLDER`` (a reward model) or ``rule:NAME``; several are a jury. Finished calls
     are kept in ``OUTPUT.state/ledger.jsonl`` and never paid again; with ``reparse`` none is made. ``options`` are those
     of ``JudgeOptions``. Raises InputError, UsageError, OutputExistsError, and ServiceError where an endpoint cannot be
     used.
@@ -119,7 +132,7 @@ def judge(
         return _judged(responses, specs, options)
     if output is None:
         raise UsageError("no output is named", "name the file for the pairs")
-    jury = backends(specs, _chosen(JudgeSettings, options))
+    jury = _jury(specs, options)
     pairing, calls = _chosen(PairingSettings, options), _chosen(CallSettings, options)
     out = Path(output)
     companions = {
@@ -129,12 +142,27 @@ def judge(
     inputs = Inputs(str(responses), "response_set", response_set_from, lambda found: found.id, limit)
     overwrite = overwrite or reparse or calls.retry_failed
     with begin(inputs, out, companions, calls, options.get("reporter") or Reporter(), overwrite=overwrite) as run:
-        if reparse:
-            _require_answers(run, jury)
-        else:
-            run.make_calls(lambda found: _ask(found, jury, run))
+        calibration = None
+        with people(options.get("calibrate")) as judged_by_people:
+            if judged_by_people is not None:
+                calibration = _calibrated(
+                    run, _jury(specs, options, escalate=False), judged_by_people, options, reparse
+                )
+                pairing = dataclasses.replace(pairing, weights=calibration.weights)
+                if (tell := options.get("calibrated")) is not None:
+                    tell(calibration)
+            if options.get("calibrate_only"):
+                if calibration is None:
+                    raise UsageError("there is nothing to calibrate by", "name people's judgments: --calibrate FILE")
+                nothing = Tally()
+                files = companions["judgments"], companions["dropped"]
+                return JudgeResult(out, *files, nothing, run.session.counts, calibration)
+            if reparse:
+                _require_answers(run, jury)
+            else:
+                run.make_calls(lambda found: _ask_once(found, jury, run, judged_by_people))
         tally = _write(run, jury, pairing)
-    return JudgeResult(out, companions["judgments"], companions["dropped"], tally, run.session.counts)
+    return JudgeResult(out, companions["judgments"], companions["dropped"], tally, run.session.counts, calibration)
 
 
 def estimate(
@@ -150,15 +178,11 @@ def estimate(
     Where a call depends on the answer to another (adaptive orders), the most that may be asked is counted. Raises what
     ``judge`` raises.
     """
-    jury = backends([judge] if isinstance(judge, str) else list(judge), _chosen(JudgeSettings, options))
+    jury = _jury([judge] if isinstance(judge, str) else list(judge), options)
     _chosen(PairingSettings, options)
 
-    def plan(response_set: ResponseSet, look: Look) -> Iterator[Call]:
-        for backend in jury:
-            yield from planned(backend, response_set, look)
-
     inputs = Inputs(str(responses), "response_set", response_set_from, lambda found: found.id, limit)
-    return estimate_run(inputs, Path(output), _chosen(CallSettings, options), plan)
+    return estimate_run(inputs, Path(output), _chosen(CallSettings, options), jury.planned)
 
 
 def _chosen(settings: type[Settings], options: JudgeOptions) -> Settings:
@@ -168,13 +192,44 @@ def _chosen(settings: type[Settings], options: JudgeOptions) -> Settings:
     return settings(**given)
 
 
-async def _ask(response_set: ResponseSet, jury: Sequence[Backend], run: Run[ResponseSet]) -> None:
-    await all_at_once(ask(backend, response_set, run.session) for backend in jury)
+def _jury(specs: Sequence[str], options: JudgeOptions, *, escalate: bool = True) -> Jury:
+    settings = _chosen(JudgeSettings, options)
+    return Jury(backends(specs, settings), escalate=escalate and settings.orders == "adaptive")
 
 
-def _write(run: Run[ResponseSet], jury: Sequence[Backend], pairing: PairingSettings) -> Tally:
+async def _ask_once(
+    found: ResponseSet, jury: Jury, run: Run[ResponseSet], asked_before: People | None, *, those: bool = False
+) -> None:
+    """Ask about sets that were not asked about before; about just these with ``those``."""
+    if (asked_before is not None and asked_before.holds(found.id)) == those:
+        await jury.ask(found, run.session)
+
+
+def _calibrated(
+    run: Run[ResponseSet], jury: Jury, by_people: People, options: JudgeOptions, reparse: bool
+) -> Calibration:
+    """Judge the sets that people judged by every judge, and hold the judges against them."""
+    if reparse:
+        _require_answers(run, jury, by_people)
+    else:
+        run.make_calls(lambda found: _ask_once(found, jury, run, by_people, those=True))
+    pairing, samples = _chosen(PairingSettings, options), options.get("samples", 1)
+    calibrator = Calibrator(pairing, samples=samples, seed=options.get("seed", 0))
+    for response_set in (row.noun for row in run.rows() if row.noun is not None and by_people.holds(row.noun.id)):
+        by_people.keep(response_set, judged := jury.judgments(response_set, run.session))
+        calibrator.add(response_set, judged, by_people.of(response_set))
+    if not calibrator.couples:
+        raise InputError(
+            f"{by_people.name} names no winner between two responses of {run.name}",
+            "its response_set_id and response ids must be those of the responses",
+        )
+    return calibrator.calibration(by_people.agreement(options.get("seed", 0)))
+
+
+def _write(run: Run[ResponseSet], jury: Jury, pairing: PairingSettings) -> Tally:
     """The second phase: judgments from the ledger, pairs from the judgments, in the order of the input."""
     tally, constants = Tally(), Constants()
+    jury.begin()
     with run.outputs() as files:
         for row in run.rows():
             if row.noun is None:
@@ -182,21 +237,16 @@ def _write(run: Run[ResponseSet], jury: Sequence[Backend], pairing: PairingSetti
                 files["dropped"].write(line(invalid_record(row)))
                 continue
             constants.add(row.noun)
-            judged = list(_judgments(row.noun, jury, run.session.ledger))
+            judged = jury.judgments(row.noun, run.session)
             pairs, drops = pairs_of(row.noun, judged, pairing)
             drops = [_explained(drop, judged) for drop in drops]
             files["judgments"].writelines(line(judgment_record(judgment)) for judgment in judged)
             files["main"].writelines(line(pair_record(pair)) for pair in pairs)
             files["dropped"].writelines(line(dropped_record(drop)) for drop in drops)
             tally.add(judged, len(pairs), [drop.reason for drop in drops])
-    tally.spared = sum(backend.spared for backend in jury)
+    tally.spared = jury.spared
     tally.constant_model, tally.constant = constants.worst()
     return tally
-
-
-def _judgments(response_set: ResponseSet, jury: Sequence[Backend], ledger: Ledger) -> Iterator[Judgment]:
-    for backend in jury:
-        yield from judgments_of(backend, response_set, ledger)
 
 
 def _explained(drop: Dropped, judgments: Sequence[Judgment]) -> Dropped:
@@ -207,14 +257,15 @@ def _explained(drop: Dropped, judgments: Sequence[Judgment]) -> Dropped:
     return drop
 
 
-def _require_answers(run: Run[ResponseSet], jury: Sequence[Backend]) -> None:
+def _require_answers(run: Run[ResponseSet], jury: Jury, by_people: People | None = None) -> None:
     """Raise UsageError where the ledger lacks an answer: what is written must never be less than what was asked."""
     ledger, wanted, missing = run.session.ledger, 0, 0
     for response_set in (row.noun for row in run.rows() if row.noun is not None):
-        for backend in jury:
-            for call in planned(backend, response_set, lambda call: ledger.get(call.key)):
-                wanted += 1
-                missing += ledger.standing(call.key) is None
+        if by_people is not None and not by_people.holds(response_set.id):
+            continue
+        for call in jury.planned(response_set, lambda call: ledger.get(call.key)):
+            wanted += 1
+            missing += ledger.standing(call.key) is None
     if missing:
         raise UsageError(
             f"{missing} of {wanted} answers are not in {ledger.path}",

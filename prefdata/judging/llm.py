@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from prefdata.endpoint.calls import Call, Choice, choices_of
-from prefdata.endpoint.endpoint import parse_endpoint
+from prefdata.endpoint.endpoint import Endpoint, parse_endpoint
+from prefdata.endpoint.inprocess import Engine
 from prefdata.endpoint.session import Session
 from prefdata.errors import ServiceError
 from prefdata.judging.criteria import read_criteria
 from prefdata.judging.drawing import LETTERS
 from prefdata.judging.integrity import Inspector, told
-from prefdata.judging.judges import JudgeSettings, Look, Record, Work
-from prefdata.judging.modes import MODES
+from prefdata.judging.judges import Couple, JudgeSettings, Look, Record, Work
+from prefdata.judging.modes import MODES, most_calls
 from prefdata.judging.outcomes import choice_of, failure_of, raw_of, usage_of
 from prefdata.judging.template import Template, load_template
 from prefdata.judging.transcript import prompt_text, reference_text, response_text
@@ -35,10 +36,13 @@ GUESS = "x" * 1200
 class LLMJudge:
     """Judges by a template over an endpoint."""
 
+    template_name = "pairwise"
+    """The template where the user names none."""
+
     def __init__(self, spec: str, settings: JudgeSettings) -> None:
-        self.endpoint = parse_endpoint(spec)
-        self.endpoint.check_key()
-        self.template = load_template(settings.template)
+        self.endpoint = self.find(spec)
+        self.engine: Engine | None = None
+        self.template = load_template(settings.template or self.template_name)
         if settings.criteria is not None:
             self.template = self.template.with_criteria(read_criteria(Path(settings.criteria)))
         self.settings = settings
@@ -48,7 +52,13 @@ class LLMJudge:
         self._inspector = Inspector(self.template)
         self._labelled = self._unlabelled = 0
 
-    def work(self, response_set: ResponseSet, look: Look) -> Work:
+    def find(self, spec: str) -> Endpoint:
+        """The endpoint that ``spec`` means; raises UsageError, and ServiceError without a key where one is needed."""
+        endpoint = parse_endpoint(spec)
+        endpoint.check_key()
+        return endpoint
+
+    def work(self, response_set: ResponseSet, look: Look, only: Collection[Couple] | None = None) -> Work:
         """What the template wants to know of the prompt first, then the judging itself, by its mode."""
         contents = [response.content for response in response_set.responses]
         if all(content == contents[0] for content in contents):  # not worth a call
@@ -59,7 +69,11 @@ class LLMJudge:
         texts, failure = yield from self._prepared(response_set, look)
         if failure is not None:
             return iter((self._none(response_set, "call_failed", failure),))
-        return (yield from MODES[self.template.mode](self, response_set, texts, look))
+        return (yield from MODES[self.template.mode](self, response_set, texts, look, only))
+
+    def most(self, response_set: ResponseSet) -> int:
+        """The calls that all of ``work`` takes where no order is adaptive, those about the prompt aside."""
+        return most_calls(self, response_set)
 
     def answered(self, record: Record, session: Session) -> None:
         """Raise ServiceError once it is clear that this endpoint gives nothing that the template can read."""
@@ -105,6 +119,7 @@ class LLMJudge:
         *,
         more: Sequence[Any] = (),
         flags: Sequence[str] = (),
+        sample: int = 0,
         **said: Any,
     ) -> Judgment:
         """A judgment that rests on ``records``; ``found`` are the suspicions about the responses shown."""
@@ -121,8 +136,15 @@ class LLMJudge:
             usage=usage_of(records),
             raw=raw_of(records),
             created_at=max(times, default=None),
+            metadata=self._circumstances(sample),
             **said,
         )
+
+    def _circumstances(self, sample: int) -> dict[str, Any]:
+        """What ``explain`` says besides: how orders were chosen, by which seed, and which sample this is."""
+        settings = self.settings
+        known = {"orders": settings.orders, "seed": settings.seed if settings.orders != "both" else None}
+        return {name: value for name, value in {**known, "sample": sample or None}.items() if value is not None}
 
     def _none(self, response_set: ResponseSet, flag: str, why: str) -> Judgment:
         shown = tuple(response.id for response in response_set.responses)
@@ -147,7 +169,7 @@ class LLMJudge:
             if name == "reference" and prompt.reference:
                 continue
             body = {"messages": self.template.messages(texts, step), **(step.get("parameters") or {})}
-            call = Call(self.endpoint, body, optional=DISPENSABLE)
+            call = Call(self.endpoint, body, optional=DISPENSABLE)  # an endpoint's, or of a model in this process
             yield (call,)
             record = look(call)
             if record is None:

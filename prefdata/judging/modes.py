@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import xxhash
 
 from prefdata.endpoint.calls import Call
 from prefdata.judging.drawing import LETTERS
-from prefdata.judging.judges import Look, Record, Work
+from prefdata.judging.judges import Couple, Look, Record, Work
 from prefdata.judging.outcomes import choice_of
 from prefdata.judging.template import Template, listed
 from prefdata.judging.transcript import response_text
@@ -39,6 +39,7 @@ class Question:
     sample: int
     template: Template
     call: Call
+    criterion: str = ""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -54,10 +55,13 @@ Asking = Callable[[Response, Response, int, int], Question]
 """The question about two responses in an order (0 or 1), for one sample."""
 
 
-def pairwise(judge: LLMJudge, response_set: ResponseSet, texts: Texts, look: Look) -> Work:
-    """Every two responses that differ, in the orders asked for."""
+def pairwise(
+    judge: LLMJudge, response_set: ResponseSet, texts: Texts, look: Look, only: Collection[Couple] | None = None
+) -> Work:
+    """Every two responses that differ (of ``only``, where couples are named), in the orders asked for."""
     settings, template = judge.settings, judge.template
-    couples = [each for each in combinations(response_set.responses, 2) if each[0].content != each[1].content]
+    different = [each for each in combinations(response_set.responses, 2) if each[0].content != each[1].content]
+    couples = [each for each in different if only is None or frozenset((each[0].id, each[1].id)) in only]
 
     def asked(first: Response, second: Response, order: int, sample: int) -> Question:
         shown = (first, second) if order == 0 else (second, first)
@@ -77,7 +81,7 @@ def pairwise(judge: LLMJudge, response_set: ResponseSet, texts: Texts, look: Loo
             orders = (0, 1) if settings.orders == "both" else (drawn_order(first, second),)
             questions.append([asked(first, second, order, n) for order in orders for n in range(settings.samples)])
         yield [question.call for own in questions for question in own]
-    return _pairwise_judgments(judge, response_set, questions, look)
+    return _pairwise_judgments(judge, response_set, questions, look, settled=len(different) - len(couples))
 
 
 def _adaptive(
@@ -103,12 +107,13 @@ def _adaptive(
 
 
 def _pairwise_judgments(
-    judge: LLMJudge, response_set: ResponseSet, questions: Sequence[Sequence[Question]], look: Look
+    judge: LLMJudge, response_set: ResponseSet, questions: Sequence[Sequence[Question]], look: Look, *, settled: int
 ) -> Iterator[Judgment]:
     found = judge.suspicions(response_set.responses)
-    orders = 1 if judge.settings.orders == "one" else 2
+    most = (1 if judge.settings.orders == "one" else 2) * judge.settings.samples
+    judge.spared += settled * most
     for own in questions:
-        judge.spared += orders * judge.settings.samples - len(own)
+        judge.spared += most - len(own)
         for question in own:
             record = look(question.call)
             assert record is not None
@@ -119,6 +124,7 @@ def _pairwise_judgments(
                 [record],
                 found,
                 more=question.more,
+                sample=question.sample,
                 flags=verdict.flags,
                 ranking=_ranking(question.ids, verdict),
                 probability=verdict.probability,
@@ -162,17 +168,21 @@ def _ranking(shown: tuple[str, ...], verdict: Verdict) -> tuple[tuple[str, ...],
     return {"a": ((first,), (second,)), "b": ((second,), (first,)), "tie": ((first, second),)}[verdict.side]
 
 
-def pointwise(judge: LLMJudge, response_set: ResponseSet, texts: Texts, look: Look) -> Work:
+def pointwise(
+    judge: LLMJudge, response_set: ResponseSet, texts: Texts, look: Look, only: Collection[Couple] | None = None
+) -> Work:
     """A score for every response and criterion; the mean over criteria and samples ranks the responses."""
     template = judge.template
-    criteria = [listed(*each).removeprefix("- ") for each in template.criteria.items()] or [""]
+    criteria = template.criteria if template.per_criterion else {"": ""}
     questions: list[Question] = []
-    for response in response_set.responses:
-        for criterion in criteria if template.per_criterion else criteria[:1]:
-            values = {**texts, "response": response_text(response), "criterion": criterion}
+    for response in concerned(response_set, only):
+        for criterion, meaning in criteria.items():
+            told = listed(criterion, meaning).removeprefix("- ")
+            values = {**texts, "response": response_text(response), "criterion": told}
             for sample in range(judge.settings.samples):
                 drawn = template.drawn_for(list(values.values()), sample)
-                questions.append(Question((response,), 0, sample, drawn, judge.call(drawn, values, sample)))
+                call = judge.call(drawn, values, sample)
+                questions.append(Question((response,), 0, sample, drawn, call, criterion))
     yield [question.call for question in questions]
     return _pointwise_judgments(judge, response_set, questions, look)
 
@@ -181,7 +191,7 @@ def _pointwise_judgments(
     judge: LLMJudge, response_set: ResponseSet, questions: Sequence[Question], look: Look
 ) -> Iterator[Judgment]:
     found = judge.suspicions(response_set.responses)
-    scores: dict[str, list[float]] = defaultdict(list)
+    scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     lost: dict[str, set[str]] = defaultdict(set)
     records: dict[str, list[Record]] = defaultdict(list)
     for question in questions:
@@ -194,9 +204,15 @@ def _pointwise_judgments(
         if reading.score is None:
             lost[id] |= set(reading.flags)
         else:
-            scores[id].append(reading.score)
+            scores[id][question.criterion].append(reading.score)
     # A mean over fewer criteria or samples than others have is not comparable with theirs.
-    means = {id: math.fsum(own) / len(own) for id, own in scores.items() if id not in lost}
+    ratings = {
+        id: {criterion: math.fsum(own) / len(own) for criterion, own in by_criterion.items()}
+        for id, by_criterion in scores.items()
+        if id not in lost
+    }
+    means = {id: math.fsum(own.values()) / len(own) for id, own in ratings.items()}
+    named = [criterion for criterion in judge.template.criteria if judge.template.per_criterion]
     if len(means) > 1:
         tiers: dict[float, list[str]] = defaultdict(list)
         for id, mean in means.items():
@@ -208,6 +224,8 @@ def _pointwise_judgments(
             found,
             ranking=tuple(tuple(tiers[mean]) for mean in sorted(tiers, reverse=True)),
             scores=means,
+            ratings=ratings if named else {},
+            criterion=named[0] if len(named) == 1 else None,
             order=0,
         )
     for id, flags in lost.items():
@@ -217,11 +235,13 @@ def _pointwise_judgments(
         )
 
 
-def listwise(judge: LLMJudge, response_set: ResponseSet, texts: Texts, look: Look) -> Work:
+def listwise(
+    judge: LLMJudge, response_set: ResponseSet, texts: Texts, look: Look, only: Collection[Couple] | None = None
+) -> Work:
     """All responses in one call, in the orders asked for: as they stand, and reversed."""
     settings, template = judge.settings, judge.template
     different: list[Response] = []
-    for response in response_set.responses:
+    for response in concerned(response_set, only):
         if all(response.content != known.content for known in different):
             different.append(response)
     if len(different) < 2:
@@ -257,10 +277,17 @@ def _listwise_judgments(
             [record],
             found,
             more=question.more,
+            sample=question.sample,
             flags=reading.flags,
             ranking=None if reading.tiers is None else tuple(tuple(ids[n] for n in tier) for tier in reading.tiers),
             order=question.order,
         )
+
+
+def concerned(response_set: ResponseSet, only: Collection[Couple] | None) -> list[Response]:
+    """The responses that stand in one of the couples ``only``; all of them for ``None``."""
+    open_ids = None if only is None else {id for couple in only for id in couple}
+    return [response for response in response_set.responses if open_ids is None or response.id in open_ids]
 
 
 def _letter(place: int) -> str:
@@ -271,6 +298,16 @@ def _letter(place: int) -> str:
 
 def _sorted(flags: set[str]) -> tuple[str, ...]:
     return tuple(sorted(flags, key=lambda flag: (flag not in ("call_failed", "unreadable"), flag)))
+
+
+def most_calls(judge: LLMJudge, response_set: ResponseSet) -> int:
+    """The calls that judging a whole response set takes where no order is adaptive."""
+    responses, samples = response_set.responses, judge.settings.samples
+    if judge.template.mode == "pointwise":
+        return len(responses) * samples * (len(judge.template.criteria) if judge.template.per_criterion else 1)
+    orders = 1 if judge.settings.orders == "one" else 2
+    couples = sum(one.content != other.content for one, other in combinations(responses, 2))
+    return orders * samples * (couples if judge.template.mode == "pairwise" else 1)
 
 
 MODES = {"pairwise": pairwise, "pointwise": pointwise, "listwise": listwise}

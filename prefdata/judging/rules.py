@@ -14,13 +14,15 @@ import math
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from prefdata.endpoint.endpoint import Endpoint
+from prefdata.endpoint.inprocess import Engine
 from prefdata.endpoint.session import Session
 from prefdata.errors import UsageError
-from prefdata.judging.judges import Look, Record, Work
+from prefdata.judging.judges import Couple, Look, Record, Work
 from prefdata.judging.transcript import final_text, prompt_text, reference_text, response_text
 from prefdata.records.ids import content_id
 from prefdata.types import Judge, Judgment, Prompt, Response, ResponseSet
@@ -40,12 +42,18 @@ class RuleJudge:
             raise UsageError(f"there is no rule {name!r}", f"write {FORMS}")
         self._score = RULES[name](argument)
         self.judge = Judge("rule", spec)
+        self.endpoint: Endpoint | None = None
+        self.engine: Engine | None = None
         self.spared = 0
 
-    def work(self, response_set: ResponseSet, look: Look) -> Work:
+    def work(self, response_set: ResponseSet, look: Look, only: Collection[Couple] | None = None) -> Work:
         """Rules ask nobody."""
         yield from ()
         return self._judgments(response_set)
+
+    def most(self, response_set: ResponseSet) -> int:
+        """Rules make no call."""
+        return 0
 
     def answered(self, record: Record, session: Session) -> None:
         """Rules are never answered."""
@@ -69,7 +77,7 @@ class RuleJudge:
             id=content_id([self.judge.kind, self.judge.name, response_set.id, shown]),
             response_set_id=response_set.id,
             shown=shown,
-            ranking=_tiers(scores) if whole else None,
+            ranking=tiers_of(scores) if whole else None,
             judge=self.judge,
             flags=() if whole else ("abstain",),
             scores=scores if whole else {},
@@ -77,7 +85,8 @@ class RuleJudge:
         )
 
 
-def _tiers(scores: dict[str, float]) -> tuple[tuple[str, ...], ...]:
+def tiers_of(scores: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
+    """Ids by score, the best first; equal scores are tied."""
     tiers: dict[float, list[str]] = defaultdict(list)
     for id, score in scores.items():
         tiers[score].append(id)

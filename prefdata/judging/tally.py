@@ -11,6 +11,7 @@ from typing import Any
 from xxhash import xxh3_64_intdigest
 
 from prefdata.endpoint.reporting import CallCounts
+from prefdata.judging.calibration import Calibration
 from prefdata.judging.integrity import SUSPICIONS
 from prefdata.judging.transcript import response_text
 from prefdata.types import Judgment, ResponseSet
@@ -109,6 +110,11 @@ class Tally:
     """Of one model's responses, how many different prompts were given the very same text; 0 below ``CONSTANT``."""
     constant_model: str | None = None
 
+    @property
+    def mute(self) -> bool:
+        """Whether judges answered and not one verdict could be read."""
+        return bool(self.unreadable) and self.unreadable == self.judgments
+
     def add(self, judgments: Sequence[Judgment], pairs: int, reasons: Sequence[str]) -> None:
         """Count one response set."""
         self.sets += 1
@@ -135,11 +141,12 @@ class JudgeResult:
     dropped: Path
     tally: Tally
     calls: CallCounts
+    calibration: Calibration | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether every line was a response set and every call was answered."""
-        return not self.tally.invalid and not self.tally.failed
+        """Whether every line was a response set, every call was answered, and at least one verdict could be read."""
+        return not self.tally.invalid and not self.tally.failed and not self.tally.mute
 
     def document(self) -> Mapping[str, Any]:
         """The result as JSON."""
@@ -167,4 +174,5 @@ class JudgeResult:
                 for name, counts in sorted(tally.orders.items())
                 if counts.decisive or counts.compared
             },
+            **({"calibration": self.calibration.document()} if self.calibration is not None else {}),
         }

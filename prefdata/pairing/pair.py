@@ -14,7 +14,7 @@ from typing import Any
 
 from prefdata.errors import UsageError
 from prefdata.pairing.index import JudgmentIndex, Placed
-from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, dropped_record, pairs_of
+from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, TiePolicy, dropped_record, pairs_of
 from prefdata.pairing.ranking import Ranking
 from prefdata.pairing.votes import EQUAL, distinct
 from prefdata.pairing.weights import AUTO, AgreementWeights, checked_weights, read_weights
@@ -83,6 +83,8 @@ def pair(
     dropped: str | Path | None = None,
     strategy: Strategy = "best-worst",
     min_margin: float = 0.0,
+    tie: TiePolicy = "drop",
+    length_matched: float | None = None,
     ranking: Ranking = "majority",
     weights: Mapping[str, float] | str | Path | None = None,
     seed: int = 0,
@@ -90,6 +92,8 @@ def pair(
     limit: int | None = None,
 ) -> PairResult:
     """Write the pairs of ``responses`` to ``output``, and what gave none to ``dropped`` (default: beside ``output``).
+
+    ``tie`` and ``length_matched`` are those of ``PairingSettings``.
 
     ``ranking`` says how responses are ranked. ``weights`` are of the judges' votes, by ``kind:name``: a mapping, a YAML
     or JSON file, or "auto" from how often a judge agrees with the majority of the others.
@@ -99,7 +103,15 @@ def pair(
     OutputExistsError.
     """
     given_weights = _given(weights)
-    settings = PairingSettings(strategy, min_margin, seed, ranking, EQUAL if given_weights is None else given_weights)
+    settings = PairingSettings(
+        strategy=strategy,
+        min_margin=min_margin,
+        seed=seed,
+        ranking=ranking,
+        weights=EQUAL if given_weights is None else given_weights,
+        tie=tie,
+        length_matched=length_matched,
+    )
     given = path_names(responses)
     inputs = sources([*given, *path_names(judgments)])
     taken = len(sources(given))

@@ -22,6 +22,12 @@ STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 BROKEN = "broken"
 """Key of a response's metadata that says why it is not what its writer wrote: it can be judged, and never trains."""
 
+TiePolicy = Literal["drop", "keep", "soft"]
+TIES: tuple[TiePolicy, ...] = get_args(TiePolicy)
+
+TIED = ("tie", "inconsistent-orders")
+"""Reasons without a winner that a tie policy may make a pair of: verdicts were read, and they do not decide."""
+
 Choice = tuple[str, str]
 """Response ids: chosen, rejected."""
 
@@ -41,12 +47,22 @@ class PairingSettings:
     included. ranked-pairs: Tideman's."""
     weights: Mapping[str, float] = field(default_factory=lambda: EQUAL)
     """How much a judge's vote counts, by ``kind:name``; 1 for those not named."""
+    tie: TiePolicy = "drop"
+    """drop: two responses without a winner make no pair. keep: they make an explicit tie record, of margin 0,
+    probability 1/2 and with the reason under metadata.tie. soft: every pair has the judges' P(chosen is better), and
+    those without a winner make one too, the likelier response chosen."""
+    length_matched: float | None = None
+    """The longer side of a pair has at most this many times the characters of the shorter."""
 
     def __post_init__(self) -> None:
         if self.ranking not in RANKINGS:
             raise UsageError(f"there is no ranking {self.ranking!r}", f"choose one of {', '.join(RANKINGS)}")
         if self.strategy not in STRATEGIES:
             raise UsageError(f"there is no strategy {self.strategy!r}", f"choose one of {', '.join(STRATEGIES)}")
+        if self.tie not in TIES:
+            raise UsageError(f"there is no tie policy {self.tie!r}", f"choose one of {', '.join(TIES)}")
+        if self.length_matched is not None and not 1 <= self.length_matched < math.inf:
+            raise UsageError(f"lengths cannot be matched within {self.length_matched:g}", "give a ratio of 1 or more")
         if not math.isfinite(self.min_margin):
             raise UsageError(f"the least margin must be a finite number, not {self.min_margin}", "for example 0.5")
 
@@ -78,7 +94,8 @@ def pairs_of(
 
     ``failures`` are the reasons of calls that gave no judgment. A judge that wants ``prefdata pair`` to come to the
     same pairs later also writes such a call as a judgment without ranking, flagged ``call_failed``. Every pair rests on
-    a direct comparison with a winner. Raises ValueError for a judgment of another response set.
+    a direct comparison: one with a winner, or (by a tie policy) one without, which its metadata then say. Raises
+    ValueError for a judgment of another response set.
     """
     for judgment in judgments:
         if judgment.response_set_id != response_set.id:
@@ -107,19 +124,31 @@ def pairs_of(
     # A response that nobody compared has no rank: between two tiers it would only hide that they are neighbours.
     seen = {id for couple in compared for id in couple}
     ranking = ranked(settings.ranking, [id for id in distinct if id in seen], compared)
-    choices = list(_choices(ranking.tiers, settings.strategy))
+    choices = list(_choices(ranking.tiers, settings))
     margins = _margins(choices, ranking.strengths or win_rates(distinct, compared), compared)
-    if not margins:
+    tied = _tied(ranking.tiers, compared, settings, response_set.id)
+    if not margins and not tied:
         couples = [_couple(choice) for choice in choices] or _couples(distinct)
         reason, detail = _most_telling([compared.get(couple) for couple in couples])
         return dropped(reason, detail or (_joined(failures) if reason == "call-failed" else None))
-    wide = {choice: margin for choice, margin in margins.items() if margin >= settings.min_margin}
-    if not wide:
-        return dropped("margin-below-minimum", f"{max(margins.values()):g} is less than {settings.min_margin:g}")
-    return [
-        _pair(response_set, contents, choice, wide[choice], compared[_couple(choice)], _how(choice, settings, compared))
-        for choice in _selected(wide, settings, response_set.id)
-    ], []
+    matched = {choice: margin for choice, margin in margins.items() if _matched(choice, contents, settings)}
+    even = {choice: margin for choice, margin in tied.items() if _matched(choice, contents, settings)}
+    if not matched and not even:
+        nearest = min(_ratio(choice, contents) for choice in (*margins, *tied))
+        return dropped("lengths-differ", f"{nearest:.3g} times as long is more than {settings.length_matched:g}")
+    wide = {choice: margin for choice, margin in matched.items() if margin >= settings.min_margin}
+    if settings.tie == "soft":  # a tie record says that there is no margin: no least one keeps it out
+        even = {choice: margin for choice, margin in even.items() if margin >= settings.min_margin}
+    if not wide and not even:
+        widest = max((matched or tied).values())
+        return dropped("margin-below-minimum", f"{widest:g} is less than {settings.min_margin:g}")
+    made = []
+    for choice in _selected(wide, even, settings, response_set.id):
+        comparison = compared[_couple(choice)]
+        margin = wide[choice] if choice in wide else even[choice]
+        how = _how(choice, settings, comparison)
+        made.append(_pair(response_set, contents, choice, margin, comparison, how, settings, tie=choice not in wide))
+    return made, []
 
 
 def _contents(response_set: ResponseSet) -> dict[str, Content]:
@@ -143,8 +172,14 @@ def _aliases(contents: Mapping[str, Content]) -> dict[str, str]:
     return {id: min(ids) for _, ids in groups for id in ids}
 
 
-def _choices(tiers: Sequence[Sequence[str]], strategy: Strategy) -> Iterable[Choice]:
-    """Which (chosen, rejected) the strategy may take from the tiers."""
+def _choices(tiers: Sequence[Sequence[str]], settings: PairingSettings) -> Iterable[Choice]:
+    """Which (chosen, rejected) the strategy may take from the tiers.
+
+    Where lengths must match, the best and the worst may not: any two tiers will then do for best-worst.
+    """
+    strategy = settings.strategy
+    if strategy == "best-worst" and settings.length_matched is not None:
+        strategy = "all"
     for upper, better in enumerate(tiers):
         for lower in range(upper + 1, len(tiers)):
             wanted = {
@@ -155,6 +190,29 @@ def _choices(tiers: Sequence[Sequence[str]], strategy: Strategy) -> Iterable[Cho
             }[strategy]
             if wanted:
                 yield from ((chosen, rejected) for chosen in better for rejected in tiers[lower])
+
+
+def _tied(
+    tiers: Sequence[Sequence[str]], compared: Mapping[Couple, Comparison], settings: PairingSettings, set_id: str
+) -> dict[Choice, float]:
+    """Couples without a winner that the tie policy makes pairs of, with their margins.
+
+    Soft: the likelier response is chosen, and the margin is |2 P - 1|. Keep, and at P = 1/2: ids and seed draw which
+    stands as chosen, and the margin is 0.
+    """
+    if settings.tie == "drop":
+        return {}
+    place = {id: tier for tier, ids in enumerate(tiers) for id in ids}
+    found: dict[Choice, float] = {}
+    for couple, comparison in compared.items():
+        if comparison.winner is not None or comparison.reason not in TIED or not set(couple) <= place.keys():
+            continue
+        if settings.strategy == "adjacent" and abs(place[couple[0]] - place[couple[1]]) > 1:
+            continue
+        chance = comparison.probability if settings.tie == "soft" else 0.5
+        first = chance > 0.5 if chance != 0.5 else _draw(couple, settings, set_id) & 1 == 0
+        found[couple if first else couple[::-1]] = abs(2 * chance - 1)
+    return found
 
 
 def _margins(
@@ -177,17 +235,35 @@ def _margins(
     return margins
 
 
-def _selected(margins: Mapping[Choice, float], settings: PairingSettings, set_id: str) -> list[Choice]:
-    """The choices that become pairs; where one of several must be taken the draw depends on ids and seed alone."""
+def _draw(choice: Choice, settings: PairingSettings, set_id: str) -> int:
+    """A number that depends on ids and seed alone."""
+    return xxhash.xxh3_64_intdigest("\0".join((str(settings.seed), set_id, *choice)).encode())
 
-    def draw(choice: Choice) -> int:
-        return xxhash.xxh3_64_intdigest("\0".join((str(settings.seed), set_id, *choice)).encode())
 
-    if settings.strategy == "best-worst":
-        return [min(margins, key=lambda choice: (-margins[choice], draw(choice)))]
-    if settings.strategy == "best-random":
-        return [min(margins, key=draw)]
-    return list(margins)
+def _selected(
+    margins: Mapping[Choice, float], tied: Mapping[Choice, float], settings: PairingSettings, set_id: str
+) -> list[Choice]:
+    """The choices that become pairs; where one must be taken, a tie only in want of a winner."""
+    if settings.strategy in ("adjacent", "all"):
+        return [*margins, *tied]
+    of = margins or tied
+    if settings.strategy == "best-random" and margins:
+        return [min(of, key=lambda choice: _draw(choice, settings, set_id))]
+    return [min(of, key=lambda choice: (-of[choice], _draw(choice, settings, set_id)))]
+
+
+def _matched(choice: Choice, contents: Mapping[str, Content], settings: PairingSettings) -> bool:
+    return settings.length_matched is None or _ratio(choice, contents) <= settings.length_matched
+
+
+def _ratio(choice: Choice, contents: Mapping[str, Content]) -> float:
+    """Characters of the longer response over those of the shorter."""
+    shorter, longer = sorted(_length(contents[id]) for id in choice)
+    return longer / shorter if shorter else (math.inf if longer else 1.0)
+
+
+def _length(content: Content) -> int:
+    return len(content) if isinstance(content, str) else sum(len(message.content or "") for message in content)
 
 
 def _most_telling(compared: Sequence[Comparison | None]) -> tuple[str, str | None]:
@@ -210,6 +286,9 @@ def _pair(
     margin: float,
     comparison: Comparison,
     how: Mapping[str, Any],
+    settings: PairingSettings,
+    *,
+    tie: bool,
 ) -> PreferencePair:
     prompt = response_set.prompt
     by_id = {response.id: response for response in response_set.responses}
@@ -222,6 +301,11 @@ def _pair(
         metadata["prompt_metadata"] = dict(prompt.metadata)
     if how:
         metadata["pairing"] = dict(how)
+    if tie:
+        metadata["tie"] = comparison.reason
+    probability = comparison.probability if choice[0] == comparison.ids[0] else 1 - comparison.probability
+    if settings.tie != "soft":
+        probability = 0.5
     chosen, rejected = contents[choice[0]], contents[choice[1]]
     pair = PreferencePair(
         id="",
@@ -230,21 +314,22 @@ def _pair(
         rejected=rejected,
         tools=prompt.tools,
         margin=margin,
+        probability=probability if tie or settings.tie == "soft" else None,
         judgment_ids=comparison.judgment_ids,
         metadata=metadata,
     )
     return dataclasses.replace(pair, id=pair_id(pair_record(pair)))
 
 
-def _how(choice: Choice, settings: PairingSettings, compared: Mapping[Couple, Comparison]) -> dict[str, Any]:
+def _how(choice: Choice, settings: PairingSettings, comparison: Comparison) -> dict[str, Any]:
     """How the pair came about, where that is not the plain majority: the ranking, and the votes by weight."""
+    drawn = {"seed": settings.seed} if settings.strategy == "best-random" else {}
     if settings.ranking == "majority" and not settings.weights:
-        return {}
-    comparison = compared[_couple(choice)]
+        return {"strategy": settings.strategy, **drawn} if drawn else {}
     first, second, neither = comparison.votes
     chosen, rejected = (first, second) if comparison.ids[0] == choice[0] else (second, first)
     votes = {"chosen": chosen, "rejected": rejected, "neither": neither}
-    return {"ranking": settings.ranking, "weighted": bool(settings.weights), "votes": votes}
+    return {"ranking": settings.ranking, "weighted": bool(settings.weights), "votes": votes, **drawn}
 
 
 def _couple(choice: Choice) -> Couple:

@@ -44,6 +44,8 @@ class Comparison:
     score_difference: float | None
     """Score of ``ids[0]`` less that of ``ids[1]``: the mean over judges of each judge's mean; None without scores."""
     judgment_ids: tuple[str, ...]
+    probability: float = 0.5
+    """P(``ids[0]`` is better): the weighted mean of what each judge says; 0.5 where none says anything."""
 
     def share(self, id: str) -> float:
         """The share of votes for ``id``, a tie counting half; 0.5 where nobody voted."""
@@ -146,6 +148,11 @@ def views(couple: Couple, seen: Sequence[Sighting], *, call_failed: bool = False
     return made
 
 
+def views_of_couples(judgments: Sequence[Judgment], aliases: Mapping[str, str]) -> dict[Couple, list[View]]:
+    """What each judge says of every couple that some judgment saw."""
+    return {couple: views(couple, seen) for couple, seen in sightings(judgments, aliases).items()}
+
+
 def comparisons(
     judgments: Sequence[Judgment],
     aliases: Mapping[str, str],
@@ -203,6 +210,7 @@ def _compare(
         (tally[couple[0]], tally[couple[1]], tally[None]),
         _score_difference(seen),
         tuple(sorted({sighting.judgment.id for sighting in seen})),
+        _probability(seen, weights),
     )
 
 
@@ -229,6 +237,44 @@ def _order_vote(couple: Couple, verdicts: Sequence[Verdict]) -> Vote:
     if 2 * count["second"] > readable:
         return Vote(couple[1], None, counts=True)
     return Vote(None, "both-bad" if 2 * count["both-bad"] > readable else "tie", counts=True)
+
+
+def _probability(seen: Sequence[Sighting], weights: Mapping[str, float]) -> float:
+    """P(first of the couple is better): over judges, the mean of each judge's mean over its orders' means.
+
+    A judgment says it by its probability; a reward model by the logistic function of the difference of its scores,
+    which is how it was trained (Bradley and Terry 1952); any other by its verdict: 1, 0, or 1/2 for a tie.
+    """
+    said: dict[Judge, dict[bool, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for sighting in seen:
+        value = _chance(sighting)
+        if value is not None:
+            said[sighting.judgment.judge][sighting.swapped].append(value)
+    total = above = 0.0
+    for judge in sorted(
+        said, key=lambda judge: (judge.kind, judge.name, judge.version or "", judge.template_sha256 or "")
+    ):
+        orders = [math.fsum(own) / len(own) for _, own in sorted(said[judge].items())]
+        weight = weight_of(judge, weights)
+        total += weight
+        above += weight * math.fsum(orders) / len(orders)
+    return above / total if total else 0.5
+
+
+def _chance(sighting: Sighting) -> float | None:
+    judgment, first, second = sighting.judgment, sighting.first, sighting.second
+    what = verdict(judgment, first, second)
+    if what not in ("first", "second", "tie", "both-bad"):
+        return None
+    if judgment.probability is not None and len(judgment.shown) == 2:
+        return judgment.probability if judgment.shown[0] == first else 1 - judgment.probability
+    if judgment.judge.kind == "reward" and first in judgment.scores and second in judgment.scores:
+        return _logistic(judgment.scores[first] - judgment.scores[second])
+    return {"first": 1.0, "second": 0.0}.get(what, 0.5)
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
 def _score_difference(seen: Sequence[Sighting]) -> float | None:

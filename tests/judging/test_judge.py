@@ -295,7 +295,7 @@ def test_a_pair_of_output_names_that_would_destroy_something_is_refused(tmp_path
         ([], "no judge"),
         (["gpt-4"], "names no judge"),
         (["llm:"], "names no judge"),
-        (["reward:m"], "names no judge"),
+        (["oracle:m"], "names no judge"),
         (["rule:length:1-2", "rule:length:1-2"], "same name"),
         (["llm:m@http://a/v1", "llm:m=other@http://b/v1"], "same name"),
     ],

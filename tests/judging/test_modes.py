@@ -218,3 +218,48 @@ def test_adaptive_orders_ask_for_more_samples_only_where_the_orders_disagree(tmp
         result = judged(tmp_path, server, orders="adaptive", samples=3)
         assert (server.count, result.tally.spared) == (2 + 6, 4)
     assert reasons(tmp_path) == {"biased": "inconsistent-orders"}
+
+
+def test_adaptive_juries_hear_the_next_judge_only_about_what_is_open(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """ "one" is sure of all but what says "close", "two" knows, "three" is asked where these two do not decide."""
+    write(tmp_path / "r.jsonl", [row("clear", "a", "bb"), row("split", "a", "close"), row("three", "a", "bb", "close")])
+    asked: list[tuple[str, str]] = []
+
+    def answer(request: Request, count: int) -> Reply:
+        model, texts = request["model"], shown(request)
+        asked.append((model, " ".join(sorted(texts))))
+        close = "close" in texts
+        if model == "one" and close:
+            return completion(said(request, "A"))  # whatever stands first
+        return completion(said(request, longer(*texts)))
+
+    command = ["judge", tmp_path / "r.jsonl", "-o", tmp_path / "p.jsonl", "--orders", "adaptive"]
+    with Server(answer) as server:
+        for model in ("one", "two", "three"):
+            command += ["--judge", f"llm:{model}@{server.url}"]
+        done = run_here(capfd, *command)
+        assert done.code == 0, done.err
+        by_model = {
+            model: sorted({texts for name, texts in asked if name == model}) for model in ("one", "two", "three")
+        }
+        assert by_model["one"] == ["a bb", "a close", "bb close"]
+        assert by_model["two"] == by_model["three"] == ["a close", "bb close"], "half a vote against a winner is open"
+        assert "adaptive orders did without 8 calls" in done.err
+        before = (tmp_path / "p.jsonl").read_bytes(), (tmp_path / "p.judgments.jsonl").read_bytes()
+        again = run_here(capfd, *command, "--reparse")
+        assert again.code == 0
+        assert before == ((tmp_path / "p.jsonl").read_bytes(), (tmp_path / "p.judgments.jsonl").read_bytes())
+        dry = run_here(capfd, *command, "--dry-run", "--overwrite")
+        assert " 0 to make" in dry.out
+    assert sorted(pair["chosen"] for pair in read(tmp_path / "p.jsonl")) == ["bb", "close", "close"]
+    with Server(answer) as server:  # a rule that ties everything leaves "clear" open until two judges agree
+        asked.clear()
+        judges = [f"llm:{model}@{server.url}" for model in ("one", "two", "three")]
+        judged(tmp_path, server, judge=[*judges, "rule:length:1-"], orders="adaptive", overwrite=True)
+        by_model = {model: {texts for name, texts in asked if name == model} for model in ("one", "two", "three")}
+        assert by_model["two"] == {"a bb", "a close", "bb close"}
+        assert by_model["three"] == {"a close", "bb close"}
+    judges_of = [each["judge"]["name"] for each in read(tmp_path / "p.judgments.jsonl")]
+    assert judges_of[:5] == ["one", "one", "two", "two", "rule:length:1-".removeprefix("rule:")]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from prefdata.errors import UsageError
-from prefdata.judging.judges import judgments
+from prefdata.judging.jury import Jury
 from prefdata.judging.rules import RuleJudge
 from prefdata.records.codec import response_set_from
 from prefdata.types import Judgment, ResponseSet
@@ -22,7 +22,7 @@ def response_set(*texts: Any, **prompt: Any) -> ResponseSet:
 
 
 def judged(spec: str, found: ResponseSet) -> Judgment:
-    (judgment,) = judgments(RuleJudge(spec), found, None)  # type: ignore[arg-type]
+    (judgment,) = Jury([RuleJudge(spec)], escalate=False).judgments(found, None)  # type: ignore[arg-type]
     return judgment
 
 

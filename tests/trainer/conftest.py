@@ -88,8 +88,10 @@ def build_tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
     return made
 
 
-def build_model(folder: Path, *, seed: int = 0, template: str | None = CHATML, dropout: float = 0.0) -> Path:
-    """A two-layer Qwen3 with its tokenizer, as a folder that transformers loads."""
+def build_model(
+    folder: Path, *, seed: int = 0, template: str | None = CHATML, dropout: float = 0.0, long: bool = False
+) -> Path:
+    """A two-layer Qwen3 with its tokenizer, as a folder that transformers loads; ``long`` takes 2,048 tokens."""
     tokenizer = build_tokenizer(template)
     torch.manual_seed(seed)
     config = Qwen3Config(
@@ -100,7 +102,7 @@ def build_model(folder: Path, *, seed: int = 0, template: str | None = CHATML, d
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=16,
-        max_position_embeddings=512,
+        max_position_embeddings=2048 if long else 512,
         attention_dropout=dropout,
         initializer_range=0.2,
         eos_token_id=tokenizer.eos_token_id,

@@ -1,0 +1,198 @@
+"""Judges held against people: weights, choices, the recommended one, and when it is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import prefdata
+from prefdata.errors import InputError, UsageError
+from prefdata.judging.calibration import Calibration, Calibrator
+from prefdata.judging.tally import JudgeResult
+from prefdata.pairing.pairs import PairingSettings
+from prefdata.records.codec import judgment_from, response_set_from
+from tests.here import run_here
+from tests.judging.sets import longer, read, row, said, shown, write
+from tests.servers import Reply, Request, Server, completion
+
+
+def sets(count: int) -> list[dict[str, Any]]:
+    """The better response says so; in half of the sets it is the shorter one."""
+    return [row(f"s{n}", f"good {n}", f"bad {n}" + " and long" * (n % 2)) for n in range(count)]
+
+
+def human(count: int, better: str = "r0", worse: str = "r1") -> list[dict[str, Any]]:
+    judge = {"kind": "human", "name": "ann"}
+    return [
+        {
+            "id": f"h{n}",
+            "response_set_id": f"s{n}",
+            "shown": ["r0", "r1"],
+            "ranking": [[better], [worse]],
+            "judge": judge,
+        }
+        for n in range(count)
+    ]
+
+
+def judging(request: Request, count: int) -> Reply:
+    """ "wise" is always right, "vain" likes what is long, "first" what stands first."""
+    first, second = shown(request)
+    side = {"wise": "A" if first.startswith("good") else "B", "vain": longer(first, second), "first": "A"}
+    return completion(said(request, side[request["model"]]))
+
+
+def _run(folder: Path, server: Server, *models: str, **options: Any) -> JudgeResult:
+    specs = [f"llm:{model}@{server.url}" for model in models]
+    result = prefdata.judge(folder / "r.jsonl", folder / "p.jsonl", judge=specs, **options)
+    assert isinstance(result, JudgeResult)
+    return result
+
+
+def test_a_jury_is_weighed_by_its_agreement_with_people_before_the_rest_is_judged(tmp_path: Path) -> None:
+    write(tmp_path / "r.jsonl", sets(60))
+    write(tmp_path / "h.jsonl", human(40))
+    told: list[tuple[int, Calibration]] = []
+    with Server(judging) as server:
+        result = _run(
+            tmp_path, server, "wise", "vain", calibrate=tmp_path / "h.jsonl",
+            calibrated=lambda found: told.append((server.count, found)),
+        )  # fmt: skip
+        assert server.count == 60 * 2 * 2
+    ((asked, found),) = told
+    assert asked == 40 * 2 * 2, "before the rest is judged"
+    # Of the 40, vain is right on the 20 whose better response is the longer.
+    wise, vain = found.weights["llm:wise"], found.weights["llm:vain"]
+    assert (vain, wise) == (0.0, 2.0), "log odds of 41:1, and of no better than a coin"
+    assert {pair["chosen"][:4] for pair in read(tmp_path / "p.jsonl")} == {"good"}
+    assert len(read(tmp_path / "p.jsonl")) == 60
+    assert read(tmp_path / "p.jsonl")[1]["metadata"]["pairing"]["votes"] == {"chosen": 2, "neither": 0, "rejected": 0}
+    (right,) = [each for each in found.options if each.judges == ("llm:wise",)]
+    assert (right.right.count, right.right.total, right.couples) == (40, 40, 40)
+    assert found.recommendation.judges == ("llm:wise",)
+    assert found.recommendation.min_margin == 0
+    by_judge = {each.judge: each for each in found.agreement.judges}
+    assert by_judge["llm:wise"].accuracy is not None
+    assert by_judge["llm:wise"].accuracy.mean.value == 1
+    assert {each.name for each in found.agreement.baselines} >= {"longest wins"}
+    assert result.calibration == found
+
+
+def test_calibrating_alone_makes_no_pair_and_its_calls_are_not_paid_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "r.jsonl", sets(50))
+    write(tmp_path / "h.jsonl", human(32))
+    with Server(judging) as server:
+        command = ["judge", tmp_path / "r.jsonl", "-o", tmp_path / "p.jsonl", "--calibrate", tmp_path / "h.jsonl"]
+        command += ["--judge", f"llm:wise@{server.url}", "--judge", f"llm:first@{server.url}"]
+        done = run_here(capfd, *command, "--calibrate-only")
+        assert (done.code, server.count) == (0, 32 * 4)
+        assert not (tmp_path / "p.jsonl").exists()
+        assert "recommended: llm:wise, --samples 1, --min-margin 0\n" in done.out
+        assert "longest wins" in done.out
+        assert "weight of llm:wise: 2.00\nweight of llm:first: 0.00" in "\n".join(
+            sorted(done.out.splitlines(), reverse=True)
+        )
+        done = run_here(capfd, *command, "--format", "json")
+        assert (done.code, server.count) == (0, 50 * 4)
+        document = json.loads(done.out)
+        assert document["counts"]["pairs"] == 50
+        assert document["calibration"]["recommendation"]["judges"] == ("llm:wise",) or ["llm:wise"]
+        again = run_here(capfd, *command, "--reparse")
+        assert (again.code, server.count) == (0, 50 * 4)
+
+
+def test_more_samples_are_recommended_only_where_the_couples_tell_the_difference(tmp_path: Path) -> None:
+    write(tmp_path / "r.jsonl", sets(60))
+    write(tmp_path / "h.jsonl", human(60))
+    seen: dict[str, int] = {}
+
+    def answer(request: Request, count: int) -> Reply:
+        """The first sample is often wrong; the majority of three is right."""
+        first, second = shown(request)
+        couple = min(first, second) + str(first < second)
+        seen[couple] = seen.get(couple, 0) + 1
+        wrong = request["temperature"] == 0 and int(first.split()[1]) % 3 != 0
+        return completion(said(request, "A" if first.startswith("good") != wrong else "B"))
+
+    with Server(answer) as server:
+        found = _run(tmp_path, server, "m", samples=3, calibrate=tmp_path / "h.jsonl").calibration
+    assert found is not None
+    assert [(each.samples, each.right.count, each.right.total) for each in found.options] == [(1, 20, 60), (3, 60, 60)]
+    assert found.recommendation.samples == 3
+    assert "every cheaper choice scores less" in found.recommendation.reasons[1]
+
+
+def test_a_margin_is_recommended_where_pairs_below_it_do_harm() -> None:
+    calibrator = Calibrator(PairingSettings(), samples=1, seed=0)
+    judge = {"kind": "llm", "name": "m"}
+    for n in range(60):
+        response_set = response_set_from(row(f"s{n}", "a", "b"))
+        wrong = n < 20 and n % 4 != 0  # of the 20 narrow ones 15 are wrong, of the 40 wide ones none
+        best, worst = ("r1", "r0") if wrong else ("r0", "r1")
+        scores = {best: 5.5 if n < 20 else 8.0, worst: 5.0}
+        record = {
+            "id": f"j{n}", "response_set_id": f"s{n}", "shown": ["r0", "r1"], "ranking": [[best], [worst]],
+            "judge": judge, "scores": scores,
+        }  # fmt: skip
+        calibrator.add(response_set, [judgment_from(record)], [judgment_from(human(60)[n])])
+    found = calibrator.calibration(None)  # type: ignore[arg-type]
+    assert found.recommendation.min_margin == 3
+    assert any("pairs of a margin below 3 are right only in 25.0%" in each for each in found.recommendation.reasons)
+
+
+def test_what_cannot_calibrate_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "r.jsonl", sets(3))
+    with Server(judging) as server:
+        for lines, says in (
+            ([{**human(1)[0], "response_set_id": "other"}], "names no winner between two responses"),
+            ([{**human(1)[0], "ranking": [["r0", "r1"]]}], "names no winner between two responses"),
+            ([*human(1), {"id": "x"}], "line 2"),
+        ):
+            write(tmp_path / "h.jsonl", lines)
+            with pytest.raises(InputError, match=says):
+                _run(tmp_path, server, "wise", calibrate=tmp_path / "h.jsonl")
+        with pytest.raises(UsageError, match="nothing to calibrate by"):
+            _run(tmp_path, server, "wise", calibrate_only=True)
+    assert not (tmp_path / "p.jsonl").exists()
+
+
+@pytest.mark.shared
+def test_gpt4_on_llmbar_is_measured_beside_the_baselines(tmp_path: Path, shared_data: Path) -> None:
+    """Recorded verdicts become judgments; people's labels calibrate them to the published 94.5% in the mean."""
+    recorded = json.loads((shared_data / "llmbar_natural_gpt4_cot.json").read_text())
+    calibrator = Calibrator(PairingSettings(), samples=1, seed=0)
+    for number, each in enumerate(recorded):
+        texts = {"1": each["output_1"], "2": each["output_2"]}
+        responses = [{"id": id, "response": text} for id, text in texts.items()]
+        response_set = response_set_from(
+            {"id": str(number), "prompt": {"prompt": each["input"]}, "responses": responses}
+        )
+        judgments = []
+        for order, name in enumerate(("swap = False", "swap = True")):
+            best = str(each["results"][0][name]["winner"])
+            worst = "2" if best == "1" else "1"
+            record = {
+                "id": f"{number}-{order}", "response_set_id": str(number), "order": order,
+                "shown": ["2", "1"] if order else ["1", "2"], "ranking": [[best], [worst]],
+                "judge": {"kind": "llm", "name": "gpt-4"},
+            }  # fmt: skip
+            judgments.append(judgment_from(record))
+        right = str(each["label"])
+        gold = judgment_from(
+            {
+                "id": f"g{number}",
+                "response_set_id": str(number),
+                "shown": ["1", "2"],
+                "ranking": [[right], ["2" if right == "1" else "1"]],
+                "judge": {"kind": "human", "name": "gold"},
+            }
+        )
+        calibrator.add(response_set, judgments, [gold])
+    (option,) = calibrator.calibration(None).options  # type: ignore[arg-type]
+    assert (option.decided.count, option.right.count) == (91, 90), "orders agree on 91, and are right on 90 of these"
+    assert option.score.value == pytest.approx(0.945)
