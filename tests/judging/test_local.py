@@ -19,7 +19,6 @@ from transformers import (
     Qwen3ForSequenceClassification,
 )
 
-from prefdata.endpoint.ledger import Ledger
 from tests.conftest import Run
 from tests.here import run_here
 from tests.judging.sets import read, reasons, row, timeless, write
@@ -79,12 +78,10 @@ def test_a_verdict_is_the_probability_of_the_label_whatever_else_is_in_the_batch
     model = AutoModelForCausalLM.from_pretrained(causal, dtype="float32").eval()
     tokenizer = AutoTokenizer.from_pretrained(causal)
     spelt = [text.strip() for text in tokenizer.batch_decode([[id] for id in range(len(tokenizer))])]
-    with Ledger(tmp_path / "p.jsonl.state" / "ledger.jsonl", read_only=True) as ledger:
-        records = [ledger.get(key.hex()) for key in ledger._index]
+    records = read(tmp_path / "p.jsonl.state" / "ledger.jsonl")
     assert len(records) == 42
     by_time = {}
     for record in records:
-        assert record is not None
         text = tokenizer.apply_chat_template(record["request"]["messages"], tokenize=False, add_generation_prompt=True)
         with torch.inference_mode():  # one sequence, no padding: what the batch must come to
             logits = model(**tokenizer(text, return_tensors="pt", add_special_tokens=False)).logits[0, -1]
