@@ -88,6 +88,12 @@ def _severities(_context: click.Context, _parameter: click.Parameter, values: tu
     metavar="SHARE",
     help="Share of the prompts that go to the split eval with all their pairs, as in 0.05.",
 )
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="EVAL.jsonl",
+    help="File of prompts that are kept for evaluation; rows that hold one are refused. May be repeated.",
+)
 @click.option("--chat", is_flag=True, help="Turn pairs of strings into chat messages (the two train differently).")
 @click.option(
     "--format",

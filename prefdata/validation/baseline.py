@@ -18,6 +18,7 @@ from prefdata.errors import InputError, UsageError
 from prefdata.records.ids import canonical
 from prefdata.records.output import atomic_file
 from prefdata.validation.lines import BOM
+from prefdata.validation.memory import Stamp, stamp_of
 
 RECORDED = "findings"
 """What a part leaves of its findings: content hash and codes of each row, one a line."""
@@ -38,9 +39,13 @@ def row_hash(raw: bytes) -> str:
     return xxhash.xxh3_128_hexdigest(text)
 
 
-@functools.lru_cache(maxsize=4)
 def read_baseline(path: str) -> Known:
-    """The findings in a baseline file; raises InputError where it is none."""
+    """The findings in a baseline file; raises UsageError where it is absent, InputError where it is no baseline."""
+    return _read(path, stamp_of(path))
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: str, _stamp: Stamp) -> Known:
     try:
         document = orjson.loads(Path(path).read_bytes())
         if document["schema"] != SCHEMA_ID:

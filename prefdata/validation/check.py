@@ -17,9 +17,10 @@ from prefdata import schema
 from prefdata.records.arrow import Form
 from prefdata.validation.batch import Batch, ChatBatch, TextBatch
 from prefdata.validation.findings import Found, Origin
+from prefdata.validation.leakage import eval_prompts, leaked
 from prefdata.validation.lines import BOM, LineBatch, RawLine
 from prefdata.validation.quarantine import is_record, unwrapped
-from prefdata.validation.registry import Rule
+from prefdata.validation.registry import Hit, Rule
 from prefdata.validation.row import row_of
 
 FINDINGS_PER_ROW = 50
@@ -52,7 +53,7 @@ class Checked:
 class Checker:
     """The rules that run, applied to batches of lines for a dataset of one form."""
 
-    def __init__(self, rules: Sequence[Rule], form: Form, *, chat: bool = False) -> None:
+    def __init__(self, rules: Sequence[Rule], form: Form, *, chat: bool = False, against: tuple[str, ...] = ()) -> None:
         self.form = form
         self.chat = chat
         self.first_form: Form | None = None
@@ -62,6 +63,8 @@ class Checker:
         self._row_rules = [rule for rule in rules if rule.stage == "row" and rule.name != "mixed-forms"]
         self._overlong = next(rule for rule in rules if rule.name == "overlong-line")
         self._mixed_forms = next(rule for rule in rules if rule.name == "mixed-forms")
+        self._leak = next((rule for rule in rules if rule.name == "prompt-in-eval-set"), None)
+        self._eval_prompts = eval_prompts(against) if against and self._leak is not None else {}
         self._is_valid = schema.validator("preference_pair").is_valid
 
     def check(self, batch: LineBatch) -> Checked:
@@ -82,6 +85,10 @@ class Checker:
             for rule in self._row_rules:
                 for index in rows.all() if rule.screen is None else rule.screen(rows):
                     self._note(checked, checked.lines[index], rule, rule.check(rows.row(index)))
+            if self._leak is not None and self._eval_prompts:
+                for index, where in leaked(rows.prompts, self._eval_prompts):
+                    hit = Hit("/prompt", f"the prompt also stands in {where}")
+                    self._note(checked, checked.lines[index], self._leak, (hit,))
         for index in self._doubtful(batch, parsed, checked):
             raw = batch.raws[index].removeprefix(BOM)
             self._note_line(checked, index, RawLine(raw, parsed[index], length=len(raw)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from prefdata.validation.explain import shown_line
+from prefdata.validation.explain import shown_lines
 from prefdata.validation.registry import PREFIXES, Rule, all_rules
 
 TITLE = """# The rules of `prefdata validate`
@@ -37,7 +37,7 @@ def page() -> str:
 
 
 def _section(rule: Rule) -> str:
-    bad, good = ("\n".join(shown_line(line) for line in lines) for lines in (rule.bad, rule.good))
+    bad, good = ("\n".join(shown_lines(lines)) for lines in (rule.bad, rule.good))
     return (
         f"\n### {rule.code} {rule.name}\n\n{rule.message[0].upper()}{rule.message[1:]}. {rule.why}\n\n"
         f"Help: {rule.hint}\n\nBad:\n\n```text\n{bad}\n```\n\nGood:\n\n```text\n{good}\n```"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from prefdata.validation.quarantine import is_record, unwrapped
 from prefdata.validation.registry import PREFIXES, Rule, all_rules, rule_of
 
 LEAST_PREFIX = 4
+LINES_SHOWN = 6
 WIDTH = 100
 
 
@@ -70,12 +71,20 @@ def _page(rule: Rule) -> list[str]:
         *textwrap.wrap(f"Severity {rule.severity}: {what}{guard}.", WIDTH),
         "",
         "Bad:",
-        *(f"  {shown_line(line)}" for line in rule.bad),
+        *(f"  {line}" for line in shown_lines(rule.bad)),
         "Good:",
-        *(f"  {shown_line(line)}" for line in rule.good),
+        *(f"  {line}" for line in shown_lines(rule.good)),
         "",
         *textwrap.wrap(f"Help: {rule.hint}", WIDTH, subsequent_indent="  "),
     ]
+
+
+def shown_lines(lines: Sequence[bytes]) -> Iterator[str]:
+    """Example lines as text; of many, the first few."""
+    few = lines if len(lines) <= LINES_SHOWN else lines[: LINES_SHOWN - 1]
+    yield from map(shown_line, few)
+    if len(few) < len(lines):
+        yield f"(and {len(lines) - len(few)} more of the kind)"
 
 
 def shown_line(line: bytes) -> str:

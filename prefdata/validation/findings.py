@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,6 +59,8 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     worst: Counter[str] = field(default_factory=Counter)
     """Lines by the severity of their worst finding, those that are known left out."""
+    whole: Counter[str] = field(default_factory=Counter)
+    """Findings about the data set as a whole by severity, those that are known left out."""
     known: Counter[str] = field(default_factory=Counter)
     """Findings that the baseline knows."""
     fixable: Counter[str] = field(default_factory=Counter)
@@ -97,6 +99,23 @@ class Tally:
             if len(shown) < self.limit and finding.code not in old:
                 shown.append(example_of(finding, hit, raw))
         return findings, self._graded(before, [f.severity for f in findings if f.code not in old])
+
+    def add_whole(self, rule: Rule, hits: Iterable[Hit], known: Known = frozenset()) -> list[tuple[str, str]]:
+        """Count findings about the data set as a whole; gives code and content hash of each."""
+        made = []
+        for hit in hits:
+            finding = Finding(
+                rule.code, rule.severity, hit.message or rule.message, json_path=hit.pointer, hint=hit.hint or rule.hint
+            )
+            key = (rule.code, row_hash(hit.pointer.encode()))
+            made.append(key)
+            self.findings[rule.code] += 1
+            if key in known:
+                self.known[rule.code] += 1
+            else:
+                self.whole[rule.severity] += 1
+                self.examples.setdefault(rule.code, []).append(Example(finding, "", (0, 0)))
+        return made
 
     def _graded(self, before: Severity | None, severities: list[Severity]) -> Severity | None:
         """Count a line under the worst of severities, where it was counted under ``before``."""

@@ -1,4 +1,6 @@
-"""Two habits of Python and of the C library that cost much where millions of short-lived rows pass through."""
+"""Two habits of Python and of the C library that cost much where millions of short-lived rows pass through; and what
+tells whether something that was read once may be used again.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,9 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+Stamp = tuple[int, int] | None
 
 KEPT_BYTES = 256 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -35,3 +40,12 @@ def keep_freed_memory() -> None:
         if hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version"):
             for option in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
                 library.mallopt(option, KEPT_BYTES if option == _M_TRIM_THRESHOLD else 32 << 20)
+
+
+def stamp_of(name: str) -> Stamp:
+    """Size and time of the last change of a local file; ``None`` where there is none."""
+    try:
+        status = Path(name).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns

@@ -21,6 +21,7 @@ from prefdata.schema import Violation
 from prefdata.types import Fix, Severity
 
 if TYPE_CHECKING:
+    from prefdata.validation.audit import Audit
     from prefdata.validation.batch import Batch
     from prefdata.validation.cycles import Cycle
     from prefdata.validation.duplicates import Group
@@ -29,13 +30,25 @@ if TYPE_CHECKING:
 
 Stage = Literal["line", "schema", "row", "tokens", "dataset", "ids", "cycles", "near", "audit"]
 Action = Literal["quarantine", "drop", "keep"]
-FAMILIES = ("syntax", "schema", "conversation", "tools", "preference", "contrast", "dataset", "text", "answers")
+FAMILIES = (
+    "syntax",
+    "schema",
+    "conversation",
+    "tools",
+    "preference",
+    "contrast",
+    "dataset",
+    "text",
+    "answers",
+    "audit",
+)
 PREFIXES = {
     "SYN": "file and JSON syntax",
     "SCH": "the schema of a pair",
     "CNV": "the structure of conversations",
     "PRF": "the preference itself",
     "TXT": "the text of turns",
+    "AUD": "the data set as a whole",
     "TOK": "tokens, as the trainer will see them (with --tokenizer)",
 }
 
@@ -183,6 +196,16 @@ def cycle_rule(
 ) -> Callable[[Callable[[Cycle], Iterable[DatasetHit]]], Callable[[Cycle], Iterable[DatasetHit]]]:
     """Register a rule over rows of one prompt whose preferences go round in a circle."""
     return _register("cycles", code, name, **about)
+
+
+def audit_rule(
+    code: str, name: str, **about: Any
+) -> Callable[[Callable[[Audit], Iterable[Hit]]], Callable[[Audit], Iterable[Hit]]]:
+    """Register a rule over what the audit of a sample of all rows came to; its hits belong to no row.
+
+    The pointer of a hit names what it is about, as in "/length".
+    """
+    return _register("audit", code, name, **about)
 
 
 @functools.cache

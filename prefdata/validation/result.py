@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from prefdata.records.arrow import Form
 from prefdata.types import Finding
+from prefdata.validation.audit import Audit
 from prefdata.validation.findings import Example
 
 Fixes = Literal["safe", "unsafe"]
@@ -109,6 +110,8 @@ class ValidationResult:
     output: Path | None = None
     manifest: Mapping[str, Any] | None = None
     statistics: Mapping[str, Any] = field(default_factory=dict)
+    audit: Audit | None = None
+    """How well something shallow predicts which answer is chosen."""
     fixed: Fixed | None = None
     """What was mended in the files before they were validated, where that was asked for."""
     fixable: Mapping[str, int] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from prefdata.validation.clashes import Clash, Rows, find_clashes
 from prefdata.validation.findings import Tally
 from prefdata.validation.inputs import Input, parts_of
 from prefdata.validation.memory import keep_freed_memory
+from prefdata.validation.sampling import Sample, bits_for
 from prefdata.validation.work import Done, Lines, Part, Segment, Settings, read, run_part
 
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -33,6 +34,12 @@ class Gathered:
     receipts: list[Lines] = field(default_factory=list)
     """One for each input; clashing rows count as kept until they are settled."""
     sources: Counter[str] = field(default_factory=Counter)
+    sample: Sample = field(default_factory=lambda: Sample([]))
+
+    @property
+    def gone(self) -> list[int]:
+        """Places of the rows that clash and do not stay, among all rows."""
+        return [clash.ordinal for clash in self.clashes if clash.outcome != "kept"]
 
 
 def form_of(inputs: Sequence[Input], settings: Settings, limit: int | None) -> Form:
@@ -77,6 +84,7 @@ def gather(
         if progress is not None:
             progress(read, total)
 
+    settings = replace(settings, bits=bits_for(total) if limit is None else 0)
     plan = list(parts_of(inputs))
     if jobs > 1 and limit is None and len(plan) > 1:
         parts = list(_in_processes(_numbered(plan), settings, folder, write, jobs, report))
@@ -88,9 +96,13 @@ def gather(
         sources.update(part.sources)
         for index, lines in part.lines.items():
             receipts[index].add(lines)
+    sample, first = Sample([]), 0
+    for part in parts:
+        sample.merge(part.sample, first)
+        first += part.kept
     rows = Rows(parts, inputs, folder)
     clashes = find_clashes(rows, settings.rules)
-    return Gathered(parts, tally, rows, clashes, receipts, sources)
+    return Gathered(parts, tally, rows, clashes, receipts, sources, sample)
 
 
 def _one_by_one(

@@ -6,7 +6,7 @@ a data set, whatever stands around it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from prefdata.validation.work import Done
 
 TRAIN, EVAL = "train", "eval"
+HASHES = "split"
+"""The file in which a part leaves the hashes of its rows."""
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -47,18 +49,29 @@ def plain_text(prompt: Any) -> str:
 
 
 def split_hashes(prompts: Iterable[Any]) -> Hashes:
-    """XXH3-64 of each prompt's ``plain_text``."""
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, map(str.encode, map(plain_text, prompts))), np.uint64)
+    """Shape (prompts, 2): XXH3-64 of each prompt's ``plain_text``, and of the user's first turn in it.
+
+    The second is 0 for a string; for a prompt of one turn it is that of the turn.
+    """
+    hashes = [
+        (xxhash.xxh3_64_intdigest(plain_text(prompt).encode()), 0 if isinstance(prompt, str) else _opening(prompt))
+        for prompt in prompts
+    ]
+    return np.array(hashes, np.uint64).reshape(-1, 2)
+
+
+def _opening(prompt: Sequence[Mapping[str, Any]]) -> int:
+    first = next((message for message in prompt if message["role"] == "user"), None)
+    return 0 if first is None else xxhash.xxh3_64_intdigest(plain_text(first.get("content") or "").encode())
 
 
 def splits_of(
-    parts: Sequence[Done], left: Path, stay: Mapping[str, npt.NDArray[np.bool_]], eval_fraction: float
+    parts: Sequence[Done], stay: Mapping[str, npt.NDArray[np.bool_]], sides: Mapping[str, npt.NDArray[np.bool_]] | None
 ) -> dict[str, list[Piece]]:
     """Which rows of which shards make up each split; splits and shards without rows are left out.
 
-    ``stay`` says for each shard that lost rows which of them stay.
+    ``stay`` says for each shard that lost rows which of them stay, ``sides`` for each shard which rows go to eval.
     """
-    sides = _sides(parts, left, stay, eval_fraction) if eval_fraction else None
     splits: dict[str, list[Piece]] = {}
     for name, rows in (shard for part in parts for shard in part.shards):
         stays = stay.get(name)
@@ -74,24 +87,36 @@ def splits_of(
     return {split: splits[split] for split in (TRAIN, EVAL) if split in splits}
 
 
-def _sides(
-    parts: Sequence[Done], left: Path, stay: Mapping[str, npt.NDArray[np.bool_]], eval_fraction: float
-) -> dict[str, npt.NDArray[np.bool_]]:
-    """For each shard which of its rows go to eval: those whose hash is below the fraction of all hashes."""
-    hashes = dict(_hashes(parts, left))
-    held = [rows if stay.get(name) is None else rows[stay[name]] for name, rows in hashes.items()]
-    prompts = np.unique(np.concatenate(held)) if held else np.empty(0, np.uint64)
+def sides_of(
+    parts: Sequence[Done], left: Path, gone: npt.NDArray[np.int64], eval_fraction: float
+) -> tuple[dict[int, npt.NDArray[np.bool_]], int]:
+    """For each part which of its rows go to eval: those whose hash is below the fraction of all hashes.
+
+    ``gone`` are the places of rows that do not stay, among the rows of all parts. Also gives the number of rows of eval
+    that open as a row of train does and go on for several turns.
+    """
+    found = [np.fromfile(left / f"{part.number:06}.{HASHES}", np.uint64).reshape(-1, 2) for part in parts]
+    hashes = np.concatenate(found) if found else np.empty((0, 2), np.uint64)
+    stays = np.ones(len(hashes), np.bool_)
+    stays[gone] = False
+    prompts = np.unique(hashes[stays, 0])
     limit = int(eval_fraction * 2**64)
     if len(prompts) > 1:
         # A few prompts may all fall on one side; each side gets at least one.
         limit = min(max(limit, int(prompts[0]) + 1), int(prompts[-1]))
-    return {name: rows < np.uint64(limit) for name, rows in hashes.items()}
+    side = hashes[:, 0] < np.uint64(limit)
+    openings, several = hashes[:, 1], hashes[:, 0] != hashes[:, 1]
+    shared = np.isin(openings, openings[stays & ~side & (openings != 0)]) & stays & side & several
+    ends = np.cumsum([len(rows) for rows in found])
+    return dict(zip([part.number for part in parts], np.split(side, ends[:-1]), strict=True)), int(shared.sum())
 
 
-def _hashes(parts: Sequence[Done], left: Path) -> Iterator[tuple[str, Hashes]]:
+def by_shard(parts: Sequence[Done], sides: Mapping[int, npt.NDArray[np.bool_]]) -> dict[str, npt.NDArray[np.bool_]]:
+    """The sides of the rows of each shard, from those of each part."""
+    found = {}
     for part in parts:
-        hashes = np.fromfile(left / f"{part.number:06}.split", np.uint64)
         at = 0
         for name, rows in part.shards:
-            yield name, hashes[at : at + rows]
+            found[name] = sides[part.number][at : at + rows]
             at += rows
+    return found

@@ -7,22 +7,27 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
 from prefdata.errors import InputError, UsageError
 from prefdata.records.ids import file_sha256
 from prefdata.records.output import check_output, replace_folder
+from prefdata.records.sources import sources
 from prefdata.types import Severity
 from prefdata.validation import assemble
+from prefdata.validation.audit import audited
 from prefdata.validation.baseline import accept, read_baseline
 from prefdata.validation.clashes import masks, settle
 from prefdata.validation.fixing import fix_inputs
 from prefdata.validation.inputs import Digests, open_inputs
+from prefdata.validation.leakage import eval_prompts
 from prefdata.validation.registry import selected
 from prefdata.validation.report.json import document
 from prefdata.validation.result import FailOn, Fixes, InputReceipt, ValidationResult
 from prefdata.validation.run import Gathered, Progress, form_of, gather
-from prefdata.validation.splits import splits_of
+from prefdata.validation.splits import by_shard, sides_of, splits_of
 from prefdata.validation.verdict import assert_balanced, result_of, share_of
 from prefdata.validation.work import NO_SOURCE, OTHER_SOURCES, Settings
 from prefdata.validation.workplace import DATASET, PARTS, workplace
@@ -44,6 +49,7 @@ def validate(
     fix: Fixes | None = None,
     fixed: str | Path | None = None,
     eval_fraction: float = 0.0,
+    against: str | Path | Sequence[str | Path] = (),
     chat: bool = False,
     limit: int | None = None,
     overwrite: bool = False,
@@ -71,7 +77,8 @@ def validate(
     copy of one input instead, which is then what is validated.
 
     ``eval_fraction`` of the prompts (0 to 1), chosen by a hash of their text, go to the split ``eval`` with all their
-    pairs; of two prompts or more at least one goes to each side.
+    pairs; of two prompts or more at least one goes to each side. Rows whose prompt stands in a file of ``against`` are
+    refused (AUD004).
 
     ``examples`` findings of each rule are kept in detail. ``jobs`` processes share the work; the result does not
     depend on their number.
@@ -84,7 +91,9 @@ def validate(
     for name, grade in severities:
         if grade not in get_args(Severity):
             raise UsageError(f"{grade!r} is not a severity for {name}", f"one of {', '.join(get_args(Severity))}")
-    rules = selected(select, ignore, severities=severities)
+    benches = (str(against),) if isinstance(against, str | Path) else tuple(map(str, against))
+    flags = Settings("text", split=bool(eval_fraction), against=benches).flags
+    rules = selected(select, ignore, flags, severities)
     if fail_on not in get_args(FailOn):
         raise UsageError(f"{fail_on!r} is not a severity to fail on", f"one of {', '.join(get_args(FailOn))}")
     share = share_of(max_bad)
@@ -98,6 +107,9 @@ def validate(
     }
     if severities:
         asked["severity"] = dict(sorted(severities))
+    if benches:
+        eval_prompts(benches)
+        asked["against"] = [[source.name, source.sha256()] for source in sources(benches)]
     if baseline is not None:
         read_baseline(str(baseline))
         asked["baseline"] = file_sha256(Path(baseline))
@@ -127,6 +139,7 @@ def validate(
             severities,
             None if baseline is None else str(baseline),
             write_baseline is not None,
+            benches,
         )
         mended = None
         if fix is not None:
@@ -136,6 +149,14 @@ def validate(
             found = gather(inputs, settings, left, write=out is not None, limit=limit, jobs=jobs, progress=progress)
             recorded: set[tuple[str, str]] = set()
             _settle(found, names, settings, left, built if out is not None else None, recorded)
+            sides, shared = None, None
+            if eval_fraction:
+                sides, shared = sides_of(found.parts, left, np.array(found.gone, np.int64), eval_fraction)
+            kept = sum(lines.kept for lines in found.receipts)
+            audit = audited(found.sample, set(found.gone), kept, shared)
+            for rule in rules:
+                if rule.stage == "audit":
+                    recorded.update(found.tally.add_whole(rule, rule.check(audit), settings.known))
             receipts = [
                 InputReceipt(given.name, sha256, size, **asdict(lines))
                 for given, (sha256, size), lines in zip(inputs, digests.result(), found.receipts, strict=True)
@@ -143,12 +164,14 @@ def validate(
         if write_baseline is not None:
             accept(Path(write_baseline), [part.number for part in found.parts], left, recorded)
         result = result_of(found.tally, receipts, rules, "never" if write_baseline is not None else fail_on, share)
-        result = replace(result, form=settings.form if result.counts.kept else None, output=out, fixed=mended)
+        result = replace(
+            result, form=settings.form if result.counts.kept else None, output=out, fixed=mended, audit=audit
+        )
         assert_balanced(found, result.counts)
         if out is None:
             return result
         about = {"rules": [rule.code for rule in rules], "settings": asked}
-        result = _assembled(result, found, left, built, about, eval_fraction)
+        result = _assembled(result, found, left, built, about, sides)
         replace_folder(built, out)
         return result
 
@@ -188,10 +211,11 @@ def _assembled(
     left: Path,
     built: Path,
     manifest: dict[str, Any],
-    eval_fraction: float,
+    sides: Mapping[int, npt.NDArray[np.bool_]] | None,
 ) -> ValidationResult:
     """Fill the folder ``built``: shards, report and manifest."""
-    splits = splits_of(found.parts, left, masks(found.clashes, found.rows, found.parts), eval_fraction)
+    stay = masks(found.clashes, found.rows, found.parts)
+    splits = splits_of(found.parts, stay, None if sides is None else by_shard(found.parts, sides))
     entries = assemble.write_splits(built, left, splits)
     assemble.assert_written(built, entries, result.counts)
     result = replace(result, statistics=assemble.statistics(built, entries, result.form, found.sources))
@@ -207,7 +231,7 @@ def _assembled(
                 split: {"rows": sum(entry["rows"] for entry in shards), "shards": shards}
                 for split, shards in entries.items()
             },
-            "statistics": result.statistics,
+            "statistics": {**result.statistics, "audit": result.audit.document() if result.audit else None},
             **manifest,
         },
     )

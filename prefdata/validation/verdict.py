@@ -66,18 +66,22 @@ def result_of(
     )
     graver = SEVERITIES[SEVERITIES.index(fail_on) :] if fail_on != "never" else ()
     bad = sum(tally.worst[severity] for severity in graver)
-    why = _why_not(counts, bad, fail_on, max_bad)
+    whole = sum(tally.whole[severity] for severity in graver)
+    why = _why_not(counts, bad, whole, fail_on, max_bad)
     return ValidationResult(
         why is None, None, counts, tuple(receipts), totals, tuple(shown), bad, why, fixable=dict(tally.fixable)
     )
 
 
-def _why_not(counts: Counts, bad: int, fail_on: FailOn, max_bad: float | None) -> str | None:
+def _why_not(counts: Counts, bad: int, whole: int, fail_on: FailOn, max_bad: float | None) -> str | None:
     rows = counts.lines - counts.blank
     if not counts.kept:
         return "no row is kept"
     if bad <= (max_bad or 0.0) * rows:
-        return None
+        if not whole:
+            return None
+        findings = "finding" if whole == 1 else "findings"
+        return f"{whole} {findings} of severity {fail_on} or worse about the data set as a whole"
     lines = "line has a finding" if bad == 1 else "lines have findings"
     why = f"{bad:,} {lines} of severity {fail_on}{'' if fail_on == 'error' else ' or worse'}"
     if max_bad is not None:

@@ -31,7 +31,8 @@ from prefdata.validation.lines import LineBatch, batches
 from prefdata.validation.memory import uncollected
 from prefdata.validation.quarantine import record_of
 from prefdata.validation.registry import Rule, selected
-from prefdata.validation.splits import split_hashes
+from prefdata.validation.sampling import Sample, add_rows
+from prefdata.validation.splits import HASHES, split_hashes
 
 LINES_PER_BATCH = 512
 PART_BYTES = 32 << 20
@@ -60,10 +61,20 @@ class Settings:
     record: bool = False
     """Whether every finding is recorded for a new baseline."""
 
+    against: tuple[str, ...] = ()
+    """Files of prompts that are kept for evaluation."""
+    bits: int = 0
+    """With how many zero bits of its hash a row falls into the sample of the audit, to start with."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Flags of the command line that switch rules on."""
+        return (*(["--eval-fraction"] if self.split else ()), *(["--against"] if self.against else ()))
+
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules that run."""
-        return selected(self.select, self.ignore, severities=self.severities)
+        return selected(self.select, self.ignore, self.flags, self.severities)
 
     @property
     def known(self) -> Known:
@@ -131,6 +142,7 @@ class Done:
     """Where rows from quarantine records stood before, by the row's place among the rows kept."""
     sources: Counter[str] = field(default_factory=Counter)
     """Rows by their ``source``."""
+    sample: Sample = field(default_factory=lambda: Sample([]))
 
     @property
     def kept(self) -> int:
@@ -175,7 +187,8 @@ class _Writer:
 
     def __init__(self, number: int, settings: Settings, folder: Path, write: bool) -> None:
         self.done = Done(number, Tally(settings.examples))
-        self._checker = Checker(settings.rules, settings.form, chat=settings.chat)
+        self._checker = Checker(settings.rules, settings.form, chat=settings.chat, against=settings.against)
+        self.done.sample.bits = settings.bits
         self._known = settings.known
         self._form = settings.form
         self._folder = folder
@@ -187,7 +200,7 @@ class _Writer:
         self._where = self._open("where")
         self._refused = self._open("refused") if write else None
         self._refused_where = self._open("refused-where")
-        self._split = self._open("split") if settings.split else None
+        self._split = self._open(HASHES) if settings.split else None
         self._recorded = self._open(RECORDED) if settings.record else None
 
     def _open(self, what: str) -> IO[bytes]:
@@ -258,6 +271,7 @@ class _Writer:
         if worst:
             keys[:, MARKS] = [MARK[worst.get(line)] for line in lines.tolist()]
         self._keys.write(keys.tobytes())
+        add_rows(self.done.sample, keys, rows, mask, self.done.kept)
         if self._split is not None:
             prompts = rows.prompts if mask is None else list(compress(rows.prompts, mask))
             self._split.write(split_hashes(prompts).tobytes())

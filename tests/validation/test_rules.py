@@ -26,12 +26,22 @@ def codes_in(path: Path, **options: Any) -> dict[str, int]:
     return {total.code: total.findings for total in validate(path, **options).totals}
 
 
+def options_of(rule: Rule, folder: Path) -> dict[str, Any]:
+    """What has to be asked for so that a rule runs on its examples."""
+    if rule.flag == "--eval-fraction":
+        return {"eval_fraction": 0.5}
+    if rule.flag == "--against":
+        return {"against": write(folder / "eval.jsonl", {"question": "what is  2+2?"})}
+    return {}
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 def test_the_bad_example_of_a_rule_breaks_it_and_the_good_one_breaks_none(rule: Rule, tmp_path: Path) -> None:
     bad = (b'{"prompt": "' + b"x" * MAX_LINE_BYTES + b'"}',) if rule.name == "overlong-line" else rule.bad
     end = b"" if rule.name == "invalid-json" else b"\n"
-    assert rule.code in codes_in(write(tmp_path / "bad.jsonl", *bad, end=end))
-    found = codes_in(write(tmp_path / "good.jsonl", *rule.good))
+    options = options_of(rule, tmp_path)
+    assert rule.code in codes_in(write(tmp_path / "bad.jsonl", *bad, end=end), **options)
+    found = codes_in(write(tmp_path / "good.jsonl", *rule.good), **options)
     assert not found or (rule.name == "mixed-forms" and set(found) == {"CNV010"})
 
 

@@ -14,7 +14,9 @@ def render(result: ValidationResult) -> str:
     for example in result.examples:
         finding = example.finding
         title = _property(f"{finding.code} {names[finding.code]}")
-        place = f"file={_property(finding.file or '')},line={finding.line},title={title}"
+        place = f"title={title}"
+        if finding.file is not None:
+            place = f"file={_property(finding.file)},line={finding.line},{place}"
         hint = f"\nhelp: {finding.hint}" if finding.hint else ""
         lines.append(f"::{LEVELS[finding.severity]} {place}::{_data(finding.message + hint)}")
     totals = ", ".join(f"{total.findings} × {total.code} {total.name}" for total in result.totals)

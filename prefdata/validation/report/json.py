@@ -22,6 +22,7 @@ def document(result: ValidationResult) -> dict[str, Any]:
         "inputs": [asdict(receipt) for receipt in result.inputs],
         "rules": {total.code: {k: v for k, v in asdict(total).items() if k != "code"} for total in result.totals},
         "findings": [{**asdict(example.finding), "excerpt": example.excerpt} for example in result.examples],
+        "audit": None if result.audit is None else result.audit.document(),
         "fixable": {kind: result.fixable.get(kind, 0) for kind in ("safe", "unsafe")},
         "statistics": dict(result.statistics),
     }

@@ -33,7 +33,7 @@ def _findings(result: ValidationResult, width: int, show: int, style: Style) -> 
         shown[finding.code] += 1
         if shown[finding.code] > show:
             continue
-        place = f"{finding.file}:{finding.line}"
+        place = "all rows" if finding.file is None else f"{finding.file}:{finding.line}"
         yield f"{style(place, 'bold')}: {style(finding.code, finding.severity)} {finding.message}"
         yield from _marked(example, width - len(INDENT), style)
         if finding.hint and said.get(finding.code) != finding.hint:
