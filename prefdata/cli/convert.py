@@ -172,7 +172,11 @@ def _print(result: ConvertResult, quiet: bool) -> None:
         made = f"{counts.pairs} pairs from {counts.kept} of {counts.preferences} preferences: {result.output}"
     click.echo(f"{counts.rows} rows\n{made}", err=True)
     if counts.broken_responses:
-        click.echo(f"{counts.broken_responses} responses are no text: kept and marked, no pair comes of them", err=True)
+        number = counts.broken_responses
+        what = "1 response is no text: kept and marked, no pair comes of it"
+        if number > 1:
+            what = f"{number} responses are no text: kept and marked, no pair comes of them"
+        click.echo(what, err=True)
     if result.pushed is not None:
         click.echo(f"uploaded: {result.pushed}", err=True)
     if counts.dropped:
