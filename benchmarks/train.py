@@ -11,7 +11,7 @@ so that other processes disturb little, wall time on a GPU. "stock" is TRL's DPO
 given the same tokens and masks; its reference log-probabilities come from a second forward pass in each step. Ratios
 travel between machines, absolute figures do not.
 
-Rows: "head" narrows the LM head to tokens of the loss; "prefix" adds one row for both sides of a pair under a mask;
+Rows: "head" narrows the LM head to tokens of the loss; "prefix" puts both sides of a pair in one row;
 "kv" is prefix sharing by a cache of keys and values instead, which prefdata does not ship; "group" adds batches of like
 lengths. These compute references in each step, as stock does. "first epoch" is prefdata's default with an empty cache,
 the pass over the references included; "later" is a further epoch, or a run whose references are in the cache.
@@ -51,8 +51,8 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrained
 
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {"vocab_size": 256, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "heads": (2, 1)},
-    "A": {"vocab_size": 2048, "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "heads": (4, 4)},
-    "C": {"vocab_size": 32768, "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "heads": (4, 4)},
+    "A": {"vocab_size": 2048, "hidden_size": 256, "intermediate_size": 640, "num_hidden_layers": 4, "heads": (4, 4)},
+    "C": {"vocab_size": 32768, "hidden_size": 256, "intermediate_size": 640, "num_hidden_layers": 4, "heads": (4, 4)},
     "B": {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "heads": (9, 3)},
     "1b": {
         "vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "heads": (32, 8),
@@ -192,7 +192,7 @@ class Bench:
             speed=speed,
         )
         if name == "kv":
-            CachedPrefix(trainer.model.get_base_model(), None)
+            CachedPrefix(trainer.model.get_base_model())
         trainer.args.save_strategy = "no"
         trainer.callback_handler.callbacks.clear()
         return trainer

@@ -227,15 +227,30 @@ def test_the_layout_reads_each_token_once() -> None:
     labels[:, :2] = IGNORED  # the prompt
     labels[0, 4] = IGNORED  # a mark after the last token of the loss
     layout = shared(ids, attended, labels)
-    assert layout.input_ids[0].tolist() == [1, 2, 3, 5, 6, 7]
     assert layout.position_ids is not None
-    assert layout.position_ids[0].tolist() == [0, 1, 2, 2, 3, 4]
-    assert layout.input_ids[1, :4].tolist() == [1, 2, 3, 4]
-    seen = layout.attention_mask[0, 0].long().tolist()
-    assert seen[2] == [1, 1, 1, 0, 0, 0]
-    assert seen[5] == [1, 1, 0, 1, 1, 1]
+    assert layout.input_ids.tolist() == [[1, 2, 3, 5, 6, 7], [1, 2, 3, 4, 3, 0]]
+    assert layout.position_ids.tolist() == [[0, 1, 2, 2, 3, 4], [0, 1, 2, 3, 2, 3]]
+    assert layout.attention_mask[0, 0].long().tolist() == [
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 0, 1, 0, 0],
+        [1, 1, 0, 1, 1, 0],
+        [1, 1, 0, 1, 1, 1],
+    ]
     assert layout.targets.tolist() == [3, 4, 3, 4, 9, 5, 6, 7, 9, 3]
     assert layout.columns.tolist() == [1, 2, 1, 2, 3, 1, 3, 4, 5, 1]
+
+
+def test_common_parts_of_several_lengths_are_filled_up() -> None:
+    ids = torch.tensor([[1, 2, 3, 4], [1, 6, 0, 0], [1, 2, 3, 5], [1, 7, 8, 0]])
+    labels = ids.masked_fill(ids == 0, IGNORED)
+    labels[:, 0] = IGNORED
+    labels[3, 1] = 7
+    layout = shared(ids, (ids != 0).long(), labels, multiple=4)
+    assert layout.position_ids is not None
+    assert layout.input_ids.shape == (2, 4)
+    assert layout.input_ids[1].tolist() == [1, 6, 0, 7]
+    assert layout.position_ids[1].tolist() == [0, 1, 2, 1]
+    assert layout.attention_mask[1, 0].long().tolist() == [[1, 0, 0, 1]]
 
 
 SMALL: dict[str, Any] = {
@@ -298,9 +313,9 @@ def test_families_that_share(name: str, make_dataset: MakeDataset, tmp_path: Pat
     trainer = build(
         model, make_dataset(mixed_pairs(4)), tmp_path, full=True, separate=other, speed=Speed(say=lines.append)
     )
-    if attention := told.get("attn_implementation"):
-        trainer.model.set_attn_implementation(attention)
     for fast in trainer.speed.forwards:
+        if attention := told.get("attn_implementation"):
+            fast.model.set_attn_implementation(attention)
         fast.sharing = "on"
     assert trainer.speed.found["prefix_sharing"] == "auto", lines
     assert_equal(trainer, range(8))

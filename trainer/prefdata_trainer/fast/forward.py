@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from prefdata_trainer.fast.attention import BRANCHED
 from prefdata_trainer.fast.layout import Layout, separate, shared
 
 PER_TOKEN = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
@@ -22,13 +23,13 @@ class FastForward:
     batch in place of the batch, the head sees only the hidden states that predict a token of the loss, and TRL's own
     code computes everything from there on. The answer has the shape that TRL expects, so its losses do not notice.
 
-    ``sharing``: None where prefixes cannot be shared; ``"auto"`` to share in each batch where that is less work;
-    ``"on"`` to share always. ``multiple``: the width is filled up to a multiple of it.
+    ``sharing``: None to share no prefixes; ``"auto"`` to share in each batch where that is less work; ``"on"`` to share
+    always. ``multiple``: the width is filled up to a multiple of it.
     """
 
-    def __init__(self, model: Any, sharing: str | None, *, multiple: int = 1) -> None:
+    def __init__(self, model: Any, *, multiple: int = 1) -> None:
         self.model = model
-        self.sharing = sharing
+        self.sharing: str | None = None
         self.multiple = multiple
         self.narrow = True
         """False: as TRL alone would do it."""
@@ -79,17 +80,28 @@ class FastForward:
         if self.sharing is None:
             return alone
         together = shared(input_ids, attention_mask, labels, self.multiple)
-        if self.sharing == "on" or self._work.shared(*together.size) < self._work.separate(*alone.size):
+        branches = together.attention_mask.shape[-2]
+        if self.sharing == "on" or self._work.shared(*together.size, branches) < self._work.separate(*alone.size):
             return together
         return alone
 
     def _mask(self, layout: Layout) -> torch.Tensor:
-        """The attention mask as this attention reads it: boolean for SDPA, else what is to be added to the scores."""
+        """The attention mask as this attention reads it; ``eager`` wants all of it, to be added to the scores."""
         mask = layout.attention_mask
-        if layout.position_ids is None or self.model.config._attn_implementation == "sdpa":
+        if layout.position_ids is None or self.model.config._attn_implementation == BRANCHED:
             return mask
+        rows, _, branches, width = mask.shape
+        prefix = torch.ones(width - branches, width, dtype=torch.bool, device=mask.device).tril()
+        mask = torch.cat([prefix.expand(rows, 1, -1, -1), mask], dim=2)
         dtype = self.model.dtype
         return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
+
+    def share(self, sharing: str | None) -> None:
+        """Share as ``sharing`` says from now on; SDPA learns to read the masks for it, and forgets it again."""
+        self.sharing = sharing
+        old, new = ("sdpa", BRANCHED) if sharing else (BRANCHED, "sdpa")
+        if self.model.config._attn_implementation == old:
+            self.model.set_attn_implementation(new)
 
 
 class Work:
@@ -112,6 +124,7 @@ class Work:
         """A causal mask, of which attention kernels leave out the empty half."""
         return rows * width * (self.weights + self.attention * width / 2)
 
-    def shared(self, rows: int, width: int) -> float:
-        """A mask of its own, of which they leave out nothing."""
-        return rows * width * (self.weights + self.attention * width)
+    def shared(self, rows: int, width: int, branches: int) -> float:
+        """A causal prefix, and after it a mask of which they leave out nothing."""
+        pairs = (width - branches) ** 2 / 2 + branches * width
+        return rows * (width * self.weights + self.attention * pairs)

@@ -45,33 +45,38 @@ def separate(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torc
 def shared(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, multiple: int = 1) -> Layout:
     """Both sides of a pair in one row: what they have in common, the rest of chosen, the rest of rejected.
 
-    Positions of the rest of rejected begin again where the common part ends, and its tokens do not see the rest of
-    chosen; so each token is computed from exactly what it is computed from in a row of its own (Wang and Hegde 2024,
-    arXiv 2410.20305). ``attention_mask`` of the layout is boolean, (pairs, 1, width, width).
+    Positions of both rests begin where the common part ends, and neither sees the other; so each token is computed from
+    exactly what it is computed from in a row of its own (Wang and Hegde 2024, arXiv 2410.20305). The common parts are
+    filled up to the longest one. ``attention_mask`` of the layout is boolean, (pairs, 1, branches, width), for the last
+    ``branches`` tokens of a row; those before them see all that stands before themselves.
     """
     scored, ends = _scored(labels)
     pairs, last = input_ids.shape[0] // 2, input_ids.shape[1] - 1
     chosen, rejected = input_ids.chunk(2)
-    same = (chosen == rejected) & attention_mask.bool().chunk(2)[0] & attention_mask.bool().chunk(2)[1]
+    attended = attention_mask.bool().chunk(2)
+    same = (chosen == rejected) & attended[0] & attended[1]
     chosen_end, rejected_end = ends.chunk(2)
     common = torch.minimum(same.long().cumprod(dim=1).sum(dim=1), torch.minimum(chosen_end, rejected_end))
-    shift = chosen_end - common  # how much further right than in its own row the rest of rejected stands
-    width = _width(rejected_end + shift, multiple)
+    split = chosen_end - common  # where, among the branches, the rest of rejected begins
+    prefix = int(common.max())
+    width = _width(prefix + split + rejected_end - common, multiple)
     place = torch.arange(width, device=input_ids.device).expand(pairs, width)
-    of_rejected = place >= chosen_end[:, None]
-    position = torch.where(of_rejected, place - shift[:, None], place).clamp(max=last)
-    of_chosen = (place >= common[:, None]) & ~of_rejected
-    allowed = torch.ones(width, width, dtype=torch.bool, device=input_ids.device).tril()
-    allowed = allowed & ~(of_rejected[:, :, None] & of_chosen[:, None, :])
+    branch = place - prefix  # negative in the common part
+    of_rejected = branch >= split[:, None]
+    after = torch.where(of_rejected, branch - split[:, None], branch) + common[:, None]
+    position = torch.where(branch < 0, place, after).clamp(max=last)
+    # From a branch: the common part without its filling, and of its own branch what is not later.
+    key, query = place[:, None, :], place[:, prefix:, None]
+    own = (key >= prefix) & (key <= query) & (of_rejected[:, None, :] == of_rejected[:, prefix:, None])
     rows, columns = scored.nonzero(as_tuple=True)
     pair = rows % pairs
-    moved = (rows >= pairs) & (columns >= common[pair])
+    moved = prefix - common[pair] + (rows >= pairs) * split[pair]
     return Layout(
         torch.where(of_rejected, rejected.gather(1, position), chosen.gather(1, position)),
-        allowed[:, None],
+        ((key < common[:, None, None]) | own)[:, None],
         position,
         pair,
-        columns + moved * shift[pair],
+        columns + (columns >= common[pair]) * moved,
         labels[:, 1:][scored],
         scored,
     )

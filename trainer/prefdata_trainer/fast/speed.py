@@ -78,18 +78,18 @@ class Speed:
             why = next(filter(None, (obstacle_to_sharing(m, args, int(lengths.max())) for m in models)), None)
             sharing = None if why else sharing
         multiple = int(args.pad_to_multiple_of or (8 if trainer.accelerator.device.type == "cuda" else 1))
-        self.forwards = [FastForward(model, sharing, multiple=multiple) for model in models]
+        self.forwards = [FastForward(model, multiple=multiple) for model in models]
         # The longest pair, and with it one of middling length, so that there is padding where a batch has several.
         some = np.argsort(lengths, kind="stable")[[-1, len(lengths) // 2][: args.train_batch_size]]
         batch = trainer._prepare_inputs(trainer.data_collator([rows[int(at)] for at in some]))
         calls = [trainer.model] + ([trainer.ref_model] if trainer.ref_model is not None else [])
         if sharing:
             for fast in self.forwards:
-                fast.sharing = "on"
+                fast.share("on")
             why = self._trouble(trainer, calls, batch)
             sharing = None if why else sharing
         for fast in self.forwards:
-            fast.sharing = sharing
+            fast.share(sharing)
         if sharing is None and (worse := self._trouble(trainer, calls, batch)):
             for fast in self.forwards:
                 fast.narrow = False
