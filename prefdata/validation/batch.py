@@ -7,6 +7,7 @@ generated rows.
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, chain, compress, pairwise
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from prefdata.records.arrow import FlatMessages, Form
+from prefdata.validation.refusals import refusals
 from prefdata.validation.row import FIELDS, Row, as_chat, canonical_message, repeats
 from prefdata.validation.scan import Scan
 
@@ -23,6 +25,7 @@ CONTENT, ROLE = itemgetter("content"), itemgetter("role")
 SIDES = ("prompt", "chosen", "rejected")
 INITIAL = {"system": "s", "developer": "d", "user": "u", "assistant": "a", "tool": "t"}
 KNOWN = frozenset(FIELDS)
+SMALL = {sign: sign.lower() for sign in string.ascii_letters + string.digits}
 
 
 class Batch:
@@ -73,6 +76,23 @@ class Batch:
     def questions(self) -> list[str]:
         """What the prompt says last, as far as it is text."""
         raise NotImplementedError
+
+    @cached_property
+    def openings(self) -> tuple[list[str], list[str]]:
+        """What chosen and rejected say first, as far as it is text."""
+        return self.answers
+
+    @cached_property
+    def initials(self) -> tuple[list[str | None], list[str | None]]:
+        """With which letter or digit of ASCII, made small, both answers begin; ``None`` where it is something else."""
+        one, other = ([SMALL.get(text[:1]) for text in answers] for answers in self.answers)
+        return one, other
+
+    @cached_property
+    def refusals(self) -> tuple[list[int], list[int]]:
+        """The rows whose chosen answer is a refusal, and those whose rejected one is."""
+        one, other = map(refusals, self.answers, self.initials)
+        return one, other
 
     @cached_property
     def bare(self) -> bool:
@@ -181,6 +201,15 @@ class ChatBatch(Batch):
     @cached_property
     def questions(self) -> list[str]:
         return self._last(0)
+
+    @cached_property
+    def openings(self) -> tuple[list[str], list[str]]:
+        if all(len(flat.roles) == len(flat.counts) and all(flat.counts) for flat in self.flat[1:]):
+            return self.answers  # one message each
+        one, other = (
+            [(messages[0].get("content") or "") if messages else "" for messages in side] for side in self.sides[1:]
+        )
+        return one, other
 
     def _last(self, side: int) -> list[str]:
         """The text of each conversation's last message, "" where there is none."""

@@ -22,13 +22,13 @@ from prefdata.validation.lines import BOM, LineBatch, RawLine
 from prefdata.validation.quarantine import is_record, unwrapped
 from prefdata.validation.registry import Hit, Rule
 from prefdata.validation.row import row_of
+from prefdata.validation.scan import Scan
 
 FINDINGS_PER_ROW = 50
 """A row with more is broken enough: the rest is neither recorded nor counted."""
 _KEY = re.compile(rb'(?<!\\)"[ \t\r]*:')
 _IS_SPACE = np.zeros(256, np.bool_)
 _IS_SPACE[list(b" \t\r")] = True
-BLOCK_BYTES = 1 << 16
 COMPLETE = frozenset({"prompt", "chosen", "rejected"})
 _TWO_TO_63 = 2.0**63
 
@@ -219,9 +219,8 @@ class Checker:
         odd = parsed.keys() - set(together) if len(together) < len(parsed) else set()
         doubtful = [index for index in odd if _is_doubtful(batch.raws[index], parsed[index])]
         if together:
-            whole = batch.data is not None and len(together) == len(batch.raws)
-            data = batch.data if whole else b"\n".join([batch.raws[index] for index in together])
-            if expected is None or data is None or count_keys(data) != expected:
+            assert rows is not None
+            if expected is None or count_keys(rows.scan) != expected:
                 doubtful += [index for index in together if _is_doubtful(batch.raws[index], parsed[index])]
         return sorted(doubtful)
 
@@ -235,24 +234,24 @@ class Checker:
                 checked.refused.add(index)
 
 
-def count_keys(data: bytes | memoryview) -> int:
+def count_keys(scan: Scan) -> int:
     r"""Colons after a quotation mark that no backslash escapes: one for each key in JSON lines.
 
     A string that starts with a colon counts too, so that the number may be too large, but never too small (except for
     keys that end with a backslash, which are looked for elsewhere).
 
-    >>> count_keys(b'{"a": "\\":", "b" : 1}'), count_keys(b'{"a": ":"}')
-    (2, 2)
+    >>> count_keys(Scan(b'{"a": "\\":", "b" : 1}\n', [b'{"a": "\\":", "b" : 1}']))
+    2
+    >>> count_keys(Scan(b'{"a": ":"}\n', [b'{"a": ":"}']))
+    2
     """
-    letters, count = np.frombuffer(data, dtype=np.uint8), 0
-    for start in range(0, len(letters), BLOCK_BYTES):
-        before = np.flatnonzero(letters[start : start + BLOCK_BYTES] == 0x3A)
-        before += start - 1
-        while (space := _IS_SPACE[letters[before]]).any():
-            before[space] -= 1
-        before = before[letters[before] == 0x22]
-        count += int(np.count_nonzero(letters[before - 1] != 0x5C))
-    return count
+    colons = scan.places(0x3A)
+    before = colons[: np.searchsorted(colons, scan.ends[-1])] - 1  # bytes of the next line may follow
+    letters = scan.letters
+    while (space := _IS_SPACE[letters[before]]).any():
+        before[space] -= 1
+    before = before[letters[before] == 0x22]
+    return int(np.count_nonzero(letters[before - 1] != 0x5C))
 
 
 def _bytes_of(batch: LineBatch, checked: Checked) -> tuple[Sequence[bytes], bytes | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 LOOKED_AT = 160
 """Characters at the start of an answer that are looked at."""
@@ -26,8 +27,10 @@ REFUSAL = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-STARTS = frozenset("iIsSaAuUmMoOwWnNhH")
-"""Letters with which a refusal begins; what is no letter may come before."""
+_BEGINNINGS = "i |i'|i’|i‘|iʼ|im|ia|so|ve|re|te|as|un|my|oh|we|ok|no|hm"
+_STARTS = frozenset(both for it in _BEGINNINGS.split("|") for both in (it, it.upper(), it.capitalize(), it.swapcase()))
+_INITIALS = frozenset([None, *(start[0] for start in _BEGINNINGS.split("|"))])
+_WORDS = ("n’t", "n‘t", "nʼt", "unable", "decline", "refuse")
 _CURLY = str.maketrans("\u2018\u2019\u02bc", "'''")
 
 
@@ -42,7 +45,18 @@ def is_refusal(text: str) -> bool:
     return found is not None and "enough" not in start[found.end() : found.end() + 20]
 
 
-def may_be_refusal(text: str) -> bool:
-    """A test that costs next to nothing and is true for every refusal."""
-    first = text[:1]
-    return first in STARTS or not first.isalpha()
+def refusals(texts: Sequence[str], initials: Sequence[str | None]) -> list[int]:
+    """The indices of the refusals among texts whose first letters (small, ``None`` for no letter) are ``initials``."""
+    found = []
+    for index, initial in enumerate(initials):
+        if initial in _INITIALS:
+            text = texts[index]
+            if (initial is None or text[:2] in _STARTS) and _may_refuse(text) and is_refusal(text):
+                found.append(index)
+    return found
+
+
+def _may_refuse(text: str) -> bool:
+    """Whether one of the words is there of which every refusal has one."""
+    start = text[:LOOKED_AT].lower()
+    return "not" in start or "n't" in start or any(word in start for word in _WORDS)

@@ -17,6 +17,9 @@ Positions = npt.NDArray[np.int64]
 _HEX = np.full(256, -1, np.int32)
 for _digit in b"0123456789abcdefABCDEF":
     _HEX[_digit] = int(chr(_digit), 16)
+_NONE: Positions = np.empty(0, np.int64)
+RARE = 128
+"""Places of a byte that are looked up one by one; with more, all bytes are compared at once."""
 
 
 class Scan:
@@ -25,7 +28,12 @@ class Scan:
     def __init__(self, data: bytes, raws: Sequence[bytes]) -> None:
         self.data = data
         self._raws = raws
-        self.letters: npt.NDArray[np.uint8] = np.frombuffer(data, np.uint8)
+        self._places: dict[int, Positions] = {}
+
+    @cached_property
+    def letters(self) -> npt.NDArray[np.uint8]:
+        """The bytes as numbers."""
+        return np.frombuffer(self.data, np.uint8)
 
     @cached_property
     def ascii(self) -> bool:
@@ -47,30 +55,52 @@ class Scan:
         for some in positions:
             if len(some):
                 found.update(np.searchsorted(self.ends, some).tolist())
-        return sorted(row for row in found if row < len(self._raws))
+        return sorted(row for row in found if row < len(self._raws)) if found else []
 
-    def after(self, first: int, seconds: bytes) -> Positions:
-        """Where the byte ``first`` stands before one of ``seconds``; for bytes that are rare."""
-        if first not in self.data:
-            return np.empty(0, np.int64)
-        places = np.flatnonzero(self.letters[:-1] == first)
-        following = self.letters[places + 1]
-        return places[np.isin(following, np.frombuffer(seconds, np.uint8))]
+    def places(self, byte: int) -> Positions:
+        """Where a byte stands."""
+        known = self._places.get(byte)
+        if known is None:
+            known = self._places[byte] = self._find(byte)
+        return known
 
-    @cached_property
-    def colons(self) -> Positions:
-        """Where colons stand."""
-        return np.flatnonzero(self.letters == 0x3A)
+    def _find(self, byte: int) -> Positions:
+        found, at = [], self.data.find(byte)
+        while at >= 0:
+            found.append(at)
+            if len(found) > RARE:
+                return np.flatnonzero(self.letters == byte)
+            at = self.data.find(byte, at + 1)
+        return np.array(found, np.int64) if found else _NONE
+
+    def holds(self, pair: bytes) -> bool:
+        """Whether two bytes stand one after the other; less than half of what it costs to find all of one of them."""
+        number = np.frombuffer(pair, np.uint16)[0]
+        for shift in (0, 1):
+            twos = np.frombuffer(self.data, np.uint16, (len(self.data) - shift) // 2, shift)
+            if (twos == number).any():
+                return True
+        return False
+
+    def after(self, first: int, seconds: npt.NDArray[np.bool_]) -> Positions:
+        """Where the byte ``first`` stands before one of ``seconds`` (made by ``table``)."""
+        places = self.places(first)
+        if not len(places):
+            return places
+        if places[-1] + 1 == len(self.data):
+            places = places[:-1]
+        return places[seconds[self.letters[places + 1]]]
 
     @cached_property
     def _escapes(self) -> tuple[Positions, npt.NDArray[np.int32]]:
         """Where ``\\u`` stands, and the code that follows it."""
-        letters = self.letters
-        places = np.flatnonzero((letters[:-1] == 0x5C) & (letters[1:] == 0x75))
-        places = places[places + 6 <= len(letters)]
+        places = self.after(0x5C, _U)
         code = np.zeros(len(places), np.int32)
-        for digit in range(2, 6):
-            code = (code << 4) | _HEX[letters[places + digit]]
+        if len(places):
+            places = places[places + 6 <= len(self.data)]
+            code = np.zeros(len(places), np.int32)
+            for digit in range(2, 6):
+                code = (code << 4) | _HEX[self.letters[places + digit]]
         return places, code
 
     @property
@@ -84,3 +114,13 @@ class Scan:
         if not len(places):
             return places
         return places[np.isin(found, np.fromiter(codes, np.int32))]
+
+
+def table(letters: bytes) -> npt.NDArray[np.bool_]:
+    """Which bytes are among ``letters``, by their number."""
+    among = np.zeros(256, np.bool_)
+    among[list(letters)] = True
+    return among
+
+
+_U = table(b"u")

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from prefdata.validation.batch import Batch
 from prefdata.validation.registry import Hit, row_rule
 from prefdata.validation.row import Row
-from prefdata.validation.scripts import SAMPLE, script_of
+from prefdata.validation.scan import table
+from prefdata.validation.scripts import may_be_other, script_of
 
 OPEN_WORDS = frozenset(
     ["a", "an", "the", "and", "or", "but", "nor", "into", "onto", "because", "although", "which", "whose", "their"]
 ) | frozenset(["your", "our", "my", "its", "very", "i'm", "you're"])
 """Words with which hardly an English sentence ends. Those with which a question may ("of", "to", "is") are left out."""
 OPEN_SIGNS = ",([{"
-_LASTS = frozenset(OPEN_SIGNS) | {word[-1] for word in OPEN_WORDS} | frozenset(" \n\t\r\f\v\x1c\x1d\x1e\x1f\x85\xa0")
+_LAST_TWO = frozenset((" " + word)[-2:] for word in OPEN_WORDS)
+_LAST_ONE = frozenset(OPEN_SIGNS) | frozenset(" \n\t\r\f\v\x1c\x1d\x1e\x1f\x85\xa0")
+_TICK = table(b"`")
 LEAST_CHARACTERS = 40
 
 
@@ -37,12 +40,13 @@ def cut_end(text: str) -> str | None:
 
 def _may_be_cut(batch: Batch) -> list[int]:
     scan = batch.scan
-    found = set(scan.rows(scan.after(0x60, b"`"), scan.escaped((0x60,))))
+    found = set(scan.rows(scan.after(0x60, _TICK), scan.escaped((0x60,))))
     for answers in batch.answers:
-        for index in batch.where([text[-1:] in _LASTS for text in answers]):
-            text = answers[index]
-            if text[text.rfind(" ") + 1 :] in OPEN_WORDS or text[-1] in OPEN_SIGNS or text[-1].isspace():
-                found.add(index)
+        for index, end in enumerate([text[-2:] for text in answers]):
+            if end in _LAST_TWO or end[-1:] in _LAST_ONE:
+                text = answers[index]
+                if text[text.rfind(" ") + 1 :] in OPEN_WORDS or text[-1] in _LAST_ONE:
+                    found.add(index)
     return sorted(found)
 
 
@@ -67,12 +71,13 @@ def answer_cut(row: Row) -> Iterator[Hit]:
 
 
 def _may_be_other_script(batch: Batch) -> list[int]:
-    if batch.scan.ascii and not batch.scan.escapes:
+    scan = batch.scan
+    if scan.ascii and not scan.escapes:
         return []
-    starts = [[text[:SAMPLE].isascii() for text in texts] for texts in (batch.questions, *batch.answers)]
-    if all(map(all, starts)):
-        return []
-    return batch.where(not (one and two and three) for one, two, three in zip(*starts, strict=True))
+    found: set[int] = set()
+    for answers in batch.answers:  # where the sides differ, one of them is not Latin
+        found.update(index for index, text in enumerate(answers) if not text.isascii() and may_be_other(text))
+    return sorted(found)
 
 
 @row_rule(

@@ -8,13 +8,12 @@ from itertools import pairwise
 from operator import or_
 from typing import Any
 
-from prefdata.validation.batch import Batch
-from prefdata.validation.refusals import STARTS, is_refusal
+from prefdata.validation.batch import SMALL, Batch
+from prefdata.validation.refusals import is_refusal
 from prefdata.validation.registry import Hit, row_rule
 from prefdata.validation.row import Row
 
 GOOD = b'{"prompt": "2+2?", "chosen": "4", "rejected": "5"}'
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 LEAST_ECHO = 20
 """Characters of a prompt whose return in an answer is no accident."""
 
@@ -32,18 +31,29 @@ def normalised(text: str) -> str:
 
 
 def _may_be_alike(batch: Batch) -> list[int]:
-    found = []
-    for index, (one, other) in enumerate(zip(*batch.answers, strict=True)):
-        first, second = one[:1], other[:1]
-        if (first == second or first.lower() == second.lower() or not {first, second} <= _PLAIN) and (
-            _meets(one[:48], other[:48]) and _meets(one[:-48:-1], other[:-48:-1])
-        ):
-            found.append(index)
-    return found
+    chosens, rejecteds = batch.answers
+    return [
+        index
+        for index, (first, second) in enumerate(zip(*batch.initials, strict=True))
+        if (first == second or first is None or second is None) and _meets(chosens[index], rejecteds[index])
+    ]
 
 
 def _meets(one: str, other: str) -> bool:
-    """Whether two texts may begin alike once normalised; true for all that do."""
+    """Whether two texts may be the same once normalised, by how they begin and end; true for all that are."""
+    return _begins_alike(one, other) and _begins_alike(one[:-48:-1], other[:-48:-1])
+
+
+def _begins_alike(one: str, other: str) -> bool:
+    # They surely do not where two plain letters differ after others that are the same (and no whitespace).
+    for mine, theirs in zip(one[:24], other[:24], strict=False):
+        if mine != theirs:
+            if mine in SMALL and theirs in SMALL and mine.lower() != theirs.lower():
+                return False
+            break
+        if mine.isspace():
+            break
+    one, other = one[:48], other[:48]
     if one == other or not (one.isascii() and other.isascii()):
         return True
     one, other = "".join(one.split()).lower(), "".join(other.split()).lower()
@@ -93,12 +103,9 @@ def _difference(one: str, other: str) -> str:
 
 
 def _may_continue(batch: Batch) -> list[int]:
-    if batch.form == "text":
-        chosens, rejecteds = batch.answers
-        return batch.where(map(or_, map(str.startswith, chosens, rejecteds), map(str.startswith, rejecteds, chosens)))
-    # Of conversations the first messages decide: one is the same, or the start of the other.
-    firsts = [[messages[0].get("content") or "" if messages else "" for messages in side] for side in batch.sides[1:]]
-    return batch.where(map(or_, map(str.startswith, *firsts), map(str.startswith, *reversed(firsts))))
+    """Of conversations the first messages decide: one is the other, or its beginning."""
+    chosens, rejecteds = batch.openings
+    return batch.where(map(or_, map(str.startswith, chosens, rejecteds), map(str.startswith, rejecteds, chosens)))
 
 
 @row_rule(
@@ -180,15 +187,6 @@ def scores_equal(row: Row) -> Iterator[Hit]:
         yield Hit("/probability", "the probability that chosen is the better answer is one half")
 
 
-def _may_refuse(batch: Batch) -> list[int]:
-    found: set[int] = set()
-    for answers in batch.answers:
-        starts = [text[:1] for text in answers]
-        likely = batch.where([first in STARTS or not first.isalpha() for first in starts])
-        found.update(index for index in likely if is_refusal(answers[index]))
-    return sorted(found)
-
-
 @row_rule(
     "PRF008",
     "refusal-chosen",
@@ -200,7 +198,7 @@ def _may_refuse(batch: Batch) -> list[int]:
     ("I'm sorry, but I can't …"); other refusals are not seen.""",
     bad=b'{"prompt": "2+2?", "chosen": "I am sorry, but I cannot help with that.", "rejected": "5"}',
     good=GOOD,
-    screen=_may_refuse,
+    screen=lambda batch: batch.refusals[0],
 )
 def refusal_chosen(row: Row) -> Iterator[Hit]:
     yield from _refusals(row, "chosen", "rejected")
@@ -216,7 +214,7 @@ def refusal_chosen(row: Row) -> Iterator[Hit]:
     swapped pair. Told by English set phrases at the start of an answer, as for refusal-chosen.""",
     bad=b'{"prompt": "2+2?", "chosen": "4", "rejected": "I am sorry, but I cannot help with that."}',
     good=GOOD,
-    screen=_may_refuse,
+    screen=lambda batch: batch.refusals[1],
 )
 def refusal_rejected(row: Row) -> Iterator[Hit]:
     yield from _refusals(row, "rejected", "chosen")

@@ -10,24 +10,27 @@ import numpy as np
 from prefdata.validation.batch import Batch
 from prefdata.validation.registry import Hit, row_rule
 from prefdata.validation.row import Row
+from prefdata.validation.scan import table
 
 GOOD = b'{"prompt": "2+2?", "chosen": "4", "rejected": "5"}'
 BAR = "\uff5c"
 """The wide bar in the marks of DeepSeek's templates."""
 LEAKED = re.compile(
     rf"<\|[A-Za-z_][A-Za-z0-9_ ]{{1,30}}\|>|<[{BAR}][^<>{BAR}\n]{{1,40}}[{BAR}]>"
-    r"|<(?:start|end)_of_turn>|<</?SYS>>|\[/?INST\]|\[gMASK\]|<(?:bos|eos|unk|pad)>|^\s*<s>|</s>\s*$"
+    r"|<(?:start|end)_of_turn>|<</?SYS>>|\[/?INST\]|<(?:bos|eos|unk|pad)>|^\s*<s>|</s>\s*$"
 )
-AFTER_LESS = b"|sS/<ebup\xef"
+AFTER_LESS = table(b"|sS/<ebup\xef")
 """What follows the < of such marks."""
-SPEAKERS = ("Human", "Assistant", "User")
+CLOSING = table(b"]")
+MARKER_ENDS = (b"Human", b"Assistant", b"User", b"Instruction", b"Response")
 MARKER = re.compile(
     r"(?:^|\n)[ \t]*(?:(?:\n|\A)[ \t]*(Human|Assistant|User):|### ?(?:Instruction|Response|Human|Assistant):)"
 )
-LAST_LETTERS = np.frombuffer(b"ntre", np.uint8)
+LAST_LETTERS = table(b"ntre")
 """With which Human, Instruction, Assistant, User and Response end."""
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffd\ufffe\uffff]")
 CONTROL_CODES = (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF)
+BACKSPACES, C1, SPECIALS = table(b"bf"), table(bytes(range(0x80, 0xA0))), table(b"\xbf\xbb")
 NAMES = {"\ufffd": "replacement character", "\ufeff": "byte-order mark", "\x1b": "escape character", "\x00": "NUL"}
 
 
@@ -45,7 +48,10 @@ def texts_of(row: Row, sides: tuple[str, ...] = ("prompt", "chosen", "rejected")
 
 def _may_leak(batch: Batch) -> list[int]:
     scan = batch.scan
-    return scan.rows(scan.after(0x3C, AFTER_LESS), scan.after(0x5B, b"/Ig"), scan.escaped((0x3C, 0x5B, 0xFF5C)))
+    found = [scan.after(0x3C, AFTER_LESS), scan.escaped((0x3C, 0x5B, 0x5D, 0xFF5C))]
+    if scan.holds(b"T]"):  # the end of [INST] and [/INST]; brackets are too many, in JSON
+        found.append(scan.after(0x54, CLOSING))
+    return scan.rows(*found)
 
 
 @row_rule(
@@ -72,14 +78,12 @@ def template_token(row: Row) -> Iterator[Hit]:
 
 def _may_hold_markers(batch: Batch) -> list[int]:
     scan = batch.scan
-    places = scan.colons
-    places = places[np.isin(scan.letters[places - 1], LAST_LETTERS)]
-    letters = scan.letters
-    found = np.zeros(len(places), np.bool_)
-    for length, first in ((5, 0x48), (9, 0x41), (4, 0x55), (11, 0x49), (8, 0x52)):  # Human, Assistant, User, …
-        at = places - length
-        found |= (at >= 0) & (letters[at] == first)
-    return scan.rows(places[found], scan.escaped((0x3A,)))
+    colons = scan.places(0x3A)
+    if len(colons):  # JSON's own colons stand after a quotation mark
+        ends_with = scan.data.endswith
+        likely = colons[LAST_LETTERS[scan.letters[colons - 1]]].tolist()
+        colons = np.array([at for at in likely if ends_with(MARKER_ENDS, 0, at)], np.int64)
+    return scan.rows(colons, scan.escaped((0x3A,)))
 
 
 @row_rule(
@@ -116,7 +120,7 @@ WRONG = {_cp1252(byte): byte for byte in range(0x80, 0x100)} | {chr(byte): byte 
 """Characters as which Windows-1252 or Latin-1 shows single bytes."""
 _TAIL = re.escape("".join(sorted(c for c, byte in WRONG.items() if byte < 0xC0)))
 MOJIBAKE = re.compile(rf"(?:[ÂÃ][{_TAIL}]|â[{_TAIL}]{{2}}|ð[{_TAIL}]{{3}}|(?:[ÐÑ][{_TAIL}]){{3,}})+")
-LEADS = b"\x82\x83\xa2\xb0\x90\x91"
+LEADS = table(b"\x82\x83\xa2\xb0\x90\x91")
 """After 0xC3 in UTF-8: the letters Â, Ã, â, ð, Ð and Ñ."""
 
 
@@ -164,11 +168,9 @@ def mojibake(row: Row) -> Iterator[Hit]:
 
 def _may_hold_controls(batch: Batch) -> list[int]:
     scan = batch.scan
-    found = [scan.escaped(CONTROL_CODES), scan.after(0x5C, b"bf")]
-    if 0x7F in scan.data:
-        found.append(np.flatnonzero(scan.letters == 0x7F))
+    found = [scan.escaped(CONTROL_CODES), scan.after(0x5C, BACKSPACES), scan.places(0x7F)]
     if not scan.ascii:
-        found += [scan.after(0xC2, bytes(range(0x80, 0xA0))), scan.after(0xEF, b"\xbf\xbb")]
+        found += [scan.after(0xC2, C1), scan.after(0xEF, SPECIALS)]
     return scan.rows(*found)
 
 
