@@ -49,14 +49,14 @@ def refusals(texts: Sequence[str], initials: Sequence[str | None]) -> list[int]:
     """The indices of the refusals among texts whose first letters (small, ``None`` for no letter) are ``initials``."""
     found = []
     for index, initial in enumerate(initials):
-        if initial in _INITIALS:
-            text = texts[index]
-            if (initial is None or text[:2] in _STARTS) and _may_refuse(text) and is_refusal(text):
-                found.append(index)
+        if initial in _INITIALS and may_be_refusal(texts[index]) and is_refusal(texts[index]):
+            found.append(index)
     return found
 
 
-def _may_refuse(text: str) -> bool:
-    """Whether one of the words is there of which every refusal has one."""
+def may_be_refusal(text: str) -> bool:
+    """A test that costs little and is true for every refusal: the first letters, and a word of which each has one."""
+    if text[:1].isalnum() and text[:2] not in _STARTS:
+        return False
     start = text[:LOOKED_AT].lower()
     return "not" in start or "n't" in start or any(word in start for word in _WORDS)
