@@ -38,6 +38,7 @@ os.environ["TQDM_DISABLE"] = "1"
 
 import torch
 from datasets import Dataset
+from prefdata_trainer.dpo import Dpo
 from prefdata_trainer.fast import FastForward, ReferenceCache, Speed, reference_hash
 from prefdata_trainer.fast.layout import IGNORED
 from prefdata_trainer.loading import load_model, lora_config, training_config
@@ -184,7 +185,7 @@ class Bench:
         kind = Stock if name == "stock" else PairTrainer
         trainer = kind(
             model=model,
-            args=training_config(settings, theirs, self.folder / f"run-{name}", name, 10),
+            args=training_config(Dpo(), settings, theirs, self.folder / f"run-{name}", name, 10),
             data_collator=PairCollator(self.tokenizer.pad_token_id),
             train_dataset=Dataset.load_from_disk(self.folder / "pairs"),
             processing_class=self.tokenizer,

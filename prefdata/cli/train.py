@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
+from importlib.metadata import entry_points
 
 import click
 
 GROUP = "prefdata.trainers"
 
 
+def trainers() -> dict[str, click.Command]:
+    """The commands by name. An entry point names one; its module may list more by name in ``TRAINERS``.
+
+    Such a module imports no deep-learning package.
+    """
+    found: dict[str, click.Command] = {}
+    for point in entry_points(group=GROUP):
+        more = getattr(import_module(point.module), "TRAINERS", {})
+        for name, command in {point.name: point.load(), **more}.items():
+            assert isinstance(command, click.Command)
+            found.setdefault(name, command)
+    return dict(sorted(found.items()))
+
+
 class Trainers(click.Group):
-    """Each entry point loads a click command; loading one imports no deep-learning package."""
+    """The trainers found."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(point.name for point in entry_points(group=GROUP))
+        return list(trainers())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found: list[EntryPoint] = [point for point in entry_points(group=GROUP) if point.name == cmd_name]
-        if not found:
-            return None
-        command = found[0].load()
-        assert isinstance(command, click.Command)
-        return command
+        return trainers().get(cmd_name)
 
 
 @click.command(cls=Trainers, invoke_without_command=True, short_help="Train on a validated dataset.")
@@ -29,6 +39,5 @@ class Trainers(click.Group):
 def command(context: click.Context) -> None:
     """Train on a validated dataset; without a trainer's name, list the trainers found."""
     if context.invoked_subcommand is None:
-        for name in sorted(point.name for point in entry_points(group=GROUP)):
-            loaded = context.command.get_command(context, name)  # type: ignore[attr-defined]
-            click.echo(f"{name:12} {loaded.get_short_help_str(limit=90) if loaded else ''}")
+        for name, trainer in trainers().items():
+            click.echo(f"{name:12} {trainer.get_short_help_str(limit=100)}")

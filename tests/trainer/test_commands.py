@@ -17,6 +17,7 @@ from prefdata_trainer.commands import dpo
 from prefdata_trainer.flags import PassingCommand
 from prefdata_trainer.settings import DpoSettings
 from prefdata_trainer.theirs import read
+from trl import DPOConfig
 
 from prefdata.errors import MissingExtraError, PrefdataError, UsageError
 from tests.trainer.conftest import SEED_TEXT, MakeDataset, chat_pairs, text_pairs
@@ -229,6 +230,7 @@ def test_values_reach_trl_and_peft_with_their_types() -> None:
             "rank_pattern": ("{q_proj: 4}",),
         },
         DpoSettings(model="m"),
+        DPOConfig,
     )
     assert theirs.training["warmup_steps"] == 3
     assert theirs.training["logging_nan_inf_filter"] is False

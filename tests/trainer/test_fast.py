@@ -12,6 +12,7 @@ import torch
 import transformers
 from datasets import Dataset
 from prefdata_trainer import train_dpo
+from prefdata_trainer.dpo import Dpo
 from prefdata_trainer.fast import LengthGrouped, Speed
 from prefdata_trainer.fast.layout import IGNORED, shared
 from prefdata_trainer.fast.support import as_trl_alone
@@ -69,11 +70,11 @@ def build(
     )
     theirs = Theirs(training, {"dtype": dtype}, {} if full else {"init_lora_weights": False, **(lora or {})})
     tokenizer = AutoTokenizer.from_pretrained(model)
-    render(open_dataset(rows), Renderer(tokenizer), None, folder / "tokens")
+    render(open_dataset(rows), Renderer(tokenizer), None, folder / "tokens", "train")
     return PairTrainer(
         model=load_model(str(model), settings, theirs),
         ref_model=load_model(str(separate), settings, theirs) if separate else None,
-        args=training_config(settings, theirs, folder / "checkpoints", "name", 1),
+        args=training_config(Dpo(), settings, theirs, folder / "checkpoints", "name", 1),
         data_collator=PairCollator(tokenizer.pad_token_id, training.get("pad_to_multiple_of")),
         train_dataset=Dataset.from_file(str(folder / "tokens" / "train.arrow")),
         processing_class=tokenizer,

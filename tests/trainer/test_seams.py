@@ -13,6 +13,7 @@ import torch
 from datasets import Dataset
 from prefdata_trainer import train_dpo
 from prefdata_trainer.callbacks import WHOLE, Checkpoints, last_whole_checkpoint
+from prefdata_trainer.dpo import FIRST_LOSS, Dpo
 from prefdata_trainer.loading import load_model, lora_config, training_config
 from prefdata_trainer.pair_trainer import PairTrainer
 from prefdata_trainer.quiet import hushed
@@ -32,11 +33,12 @@ def trainer(tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path) -> Iter
     """A trainer as a run builds it, over four trajectories."""
     settings = DpoSettings(model=str(tiny_model), batch_size=4)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    render(open_dataset(make_dataset(trajectory_pairs(4))), Renderer(tokenizer), None, tmp_path / "tokens")
+    handle = open_dataset(make_dataset(trajectory_pairs(4)))
+    render(handle, Renderer(tokenizer), None, tmp_path / "tokens", "train")
     with hushed():
         yield PairTrainer(
             model=load_model(settings.model, settings, Theirs()),
-            args=training_config(settings, Theirs(), tmp_path / "checkpoints", "name", 1),
+            args=training_config(Dpo(), settings, Theirs(), tmp_path / "checkpoints", "name", 1),
             data_collator=PairCollator(tokenizer.pad_token_id),
             train_dataset=Dataset.from_file(str(tmp_path / "tokens" / "train.arrow")),
             processing_class=tokenizer,
@@ -152,8 +154,6 @@ def test_every_loss_that_we_name_is_one_of_trls_and_starts_where_we_say(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     """One run over all of TRL's losses whose first value we state, in one weighted list."""
-    from prefdata_trainer.outcome import FIRST_LOSS
-
     weights = tuple(0.5 + 0.25 * at for at in range(len(FIRST_LOSS)))
     outcome = train_dpo(
         make_dataset(trajectory_pairs(4)),

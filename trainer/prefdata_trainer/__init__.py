@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prefdata_trainer.outcome import Outcome, Plan
+    from prefdata_trainer.outcome import Outcome
+    from prefdata_trainer.plan import Plan
 
-__all__ = ["train_dpo"]
+__all__ = ["train_dpo", "train_kto", "train_orpo", "train_reward"]
 
 
-def train_dpo(
+def train_dpo(dataset: str | Path, output: str | Path, **settings: Any) -> Outcome | Plan:
+    """Train on a validated dataset by Direct Preference Optimization.
+
+    ``settings`` are the fields of ``prefdata_trainer.settings.DpoSettings``, and ``overwrite``, ``dry_run``, ``quiet``
+    (True by default) and ``preview``. Returns the outcome, or with ``dry_run`` the plan. Raises DatasetError,
+    InputError, UsageError, RenderingError, OutputExistsError or MissingExtraError before anything heavy is loaded,
+    where that is possible.
+    """
+    return _train("Dpo", dataset, output, **settings)
+
+
+def train_orpo(dataset: str | Path, output: str | Path, **settings: Any) -> Outcome | Plan:
+    """As ``train_dpo``, by Odds Ratio Preference Optimization; ``settings`` are those of ``OrpoSettings``."""
+    return _train("Orpo", dataset, output, **settings)
+
+
+def train_kto(dataset: str | Path, output: str | Path, **settings: Any) -> Outcome | Plan:
+    """As ``train_dpo``, by Kahneman-Tversky Optimization; ``settings`` are those of ``KtoSettings``."""
+    return _train("Kto", dataset, output, **settings)
+
+
+def train_reward(dataset: str | Path, output: str | Path, **settings: Any) -> Outcome | Plan:
+    """As ``train_dpo``, but a reward model; ``settings`` are those of ``RewardSettings``."""
+    return _train("Reward", dataset, output, **settings)
+
+
+def _train(
+    method: str,
     dataset: str | Path,
     output: str | Path,
     *,
     overwrite: bool = False,
     dry_run: bool = False,
     quiet: bool = True,
+    preview: int = 0,
     **settings: Any,
 ) -> Outcome | Plan:
-    """Train on a validated dataset; ``settings`` are the fields of ``prefdata_trainer.settings.DpoSettings``.
-
-    Returns the outcome, or with ``dry_run`` the plan. Raises DatasetError, InputError, UsageError, RenderingError,
-    OutputExistsError or MissingExtraError before anything heavy is loaded, where that is possible.
-    """
+    from prefdata_trainer import settings as kinds
     from prefdata_trainer.checks import cheap_checks
-    from prefdata_trainer.settings import DpoSettings
 
-    told = DpoSettings(**settings)
+    told = getattr(kinds, f"{method}Settings")(**settings)
     handle = cheap_checks(Path(dataset), Path(output), told, overwrite=overwrite, dry_run=dry_run)
 
-    from prefdata_trainer.dpo import run
+    from prefdata_trainer.run import run
 
-    return run(handle, Path(output), told, overwrite=overwrite, dry_run=dry_run, quiet=quiet)
+    chosen = getattr(import_module(f"prefdata_trainer.{method.lower()}"), method)()
+    return run(chosen, handle, Path(output), told, overwrite=overwrite, dry_run=dry_run, quiet=quiet, preview=preview)

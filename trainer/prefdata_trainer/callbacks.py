@@ -1,16 +1,21 @@
-"""What happens beside the training loop: progress on stderr, and checkpoints that are known to be whole."""
+"""What happens beside the training loop: progress on stderr, checkpoints that are known to be whole, a clean stop."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
@@ -19,6 +24,17 @@ from prefdata.records.output import write_json
 
 WHOLE = "whole.json"
 SECONDS_BETWEEN_LINES = 10.0
+FIGURES = (
+    ("loss", "loss", ".4f"),
+    ("margin", "rewards/margins", "+.3f"),
+    ("margin", "margin", "+.3f"),
+    ("accuracy", "rewards/accuracies", ".2f"),
+    ("accuracy", "accuracy", ".2f"),
+    ("logp chosen", "logps/chosen", ".1f"),
+    ("rejected", "logps/rejected", ".1f"),
+    ("KL", "kl/reference", ".4f"),
+)
+"""What is shown of a log entry: its name, its key and its format."""
 
 
 class Checkpoints(TrainerCallback):
@@ -55,6 +71,37 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
     return found
 
 
+class Stop(TrainerCallback):
+    """Turns the first SIGINT or SIGTERM into a checkpoint after the step at hand; the second stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals for a while. Only a program's main thread gets any."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _ask(self, _number: int, _frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if PartialState().num_processes > 1:  # a launcher's processes hear of it at different steps
+            self.asked = any(gather_object([self.asked]))
+        if self.asked:
+            control.should_save = control.should_training_stop = True
+
+
 class Reporter(TrainerCallback):
     """A bar with what is left on a terminal, a plain line now and then elsewhere; both on stderr."""
 
@@ -79,11 +126,16 @@ class Reporter(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         logs = kwargs.get("logs")
-        if self.quiet or not state.is_world_process_zero or not logs or "loss" not in logs:
+        if self.quiet or not state.is_world_process_zero or not logs:
             return
-        figures = f"loss {logs['loss']:.4f}"
-        if "rewards/margins" in logs:
-            figures += f"  margin {logs['rewards/margins']:+.3f}  accuracy {logs['rewards/accuracies']:.2f}"
+        if "eval_loss" in logs:
+            told = "  ".join(
+                f"{name} {logs['eval_' + key]:{form}}" for name, key, form in FIGURES if "eval_" + key in logs
+            )
+            click.echo(f"eval at step {state.global_step}  {told}", err=True)
+        if "loss" not in logs:
+            return
+        figures = "  ".join(f"{name} {logs[key]:{form}}" for name, key, form in FIGURES if key in logs)
         if self._bar is not None:
             self._bar.update(self._task, figures=figures)
         elif time.monotonic() - self._last > SECONDS_BETWEEN_LINES or state.global_step >= state.max_steps:

@@ -9,7 +9,7 @@ from pathlib import Path
 from prefdata.errors import DatasetError, InputError, MissingExtraError
 from prefdata.records.dataset import DatasetHandle, open_dataset
 from prefdata.records.output import check_output
-from prefdata_trainer.settings import DpoSettings
+from prefdata_trainer.settings import RunSettings
 
 EXTRA = ("torch", "transformers", "trl", "peft", "accelerate", "matplotlib")
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX")}
@@ -17,7 +17,7 @@ REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX")}
 
 
 def cheap_checks(
-    dataset: Path, output: Path, settings: DpoSettings, *, overwrite: bool, dry_run: bool
+    dataset: Path, output: Path, settings: RunSettings, *, overwrite: bool, dry_run: bool
 ) -> DatasetHandle:
     """The dataset, once its manifest and hashes hold, the model is there, and the packages are installed."""
     handle = open_dataset(dataset)
@@ -27,7 +27,7 @@ def cheap_checks(
             f"see {dataset / 'report.json'} for why, mend the pairs, and run: "
             f"prefdata validate PAIRS.jsonl -o {dataset} --overwrite",
         )
-    for name in filter(None, (settings.model, settings.model_ref)):
+    for name in filter(None, (settings.model, getattr(settings, "model_ref", None))):
         _check_model(name)
     if not dry_run:
         check_output(output, overwrite)
@@ -46,6 +46,7 @@ def cheap_checks(
             )
     # Read when the libraries are imported: nothing is sent about the runs of our users.
     os.environ.update(HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false")
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # that ORPO is experimental there, our help says
     return handle
 
 

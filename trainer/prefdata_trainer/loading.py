@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from trl import DPOConfig, ModelConfig, get_quantization_config  # type: ignore[attr-defined]
+from trl import ModelConfig, get_quantization_config  # type: ignore[attr-defined]
 
 from prefdata.errors import InputError, MissingExtraError, PrefdataError, UsageError
-from prefdata_trainer.settings import DpoSettings
+from prefdata_trainer.memory import Shape
+from prefdata_trainer.settings import RunSettings
 from prefdata_trainer.theirs import Theirs
 
 
-def load_tokenizer(settings: DpoSettings, theirs: Theirs) -> Any:
+def load_tokenizer(settings: RunSettings, theirs: Theirs) -> Any:
     """The model's tokenizer, with the user's chat template where one is given, and a padding token."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(settings.model, **_source(theirs))
@@ -29,22 +32,23 @@ def load_tokenizer(settings: DpoSettings, theirs: Theirs) -> Any:
     return tokenizer
 
 
-def check_reference(settings: DpoSettings, theirs: Theirs, tokenizer: Any) -> None:
+def check_reference(settings: RunSettings, theirs: Theirs, tokenizer: Any) -> None:
     """Raise UsageError where the separate reference model reads other tokens than the model."""
-    if settings.model_ref is None:
+    reference = getattr(settings, "model_ref", None)
+    if reference is None:
         return
     try:
-        other = AutoTokenizer.from_pretrained(settings.model_ref, **_source(theirs))
+        other = AutoTokenizer.from_pretrained(reference, **_source(theirs))
     except (OSError, ValueError, KeyError, json.JSONDecodeError):
         return  # weights without a tokenizer: nothing to compare
     if other.get_vocab() != tokenizer.get_vocab():
         raise UsageError(
-            f"{settings.model_ref} reads other tokens than {settings.model}, so it cannot be its reference",
+            f"{reference} reads other tokens than {settings.model}, so it cannot be its reference",
             "choose a reference model with the same tokenizer",
         )
 
 
-def context_length(settings: DpoSettings, theirs: Theirs) -> int | None:
+def context_length(settings: RunSettings, theirs: Theirs) -> int | None:
     """How many tokens the model reads at most, where its configuration says so."""
     try:
         config = AutoConfig.from_pretrained(settings.model, **_source(theirs))
@@ -54,17 +58,28 @@ def context_length(settings: DpoSettings, theirs: Theirs) -> int | None:
     return int(length) if length else None
 
 
-def load_model(name: str, settings: DpoSettings, theirs: Theirs) -> Any:
-    """A causal language model, without dropout unless TRL's --disable_dropout false asks for it."""
-    loading = {**theirs.loading}
-    loading.setdefault("dtype", "bfloat16" if _half() and not settings.full else "float32")
-    told = ModelConfig(**loading)
+def load_model(name: str, settings: RunSettings, theirs: Theirs, kind: Any = AutoModelForCausalLM, **more: Any) -> Any:
+    """A causal language model, without dropout unless TRL's --disable_dropout false asks for it.
+
+    ``kind`` is another class of transformers' for another head, ``more`` what it is to be told.
+    """
+    told = _told(settings, theirs)
+    if (told.load_in_4bit or told.load_in_8bit) and find_spec("bitsandbytes") is None:
+        raise MissingExtraError(
+            f"--load_in_{4 if told.load_in_4bit else 8}bit needs the package bitsandbytes, which is not installed",
+            "pip install bitsandbytes",
+        )
+    if (told.load_in_4bit or told.load_in_8bit) and not torch.cuda.is_available():
+        raise UsageError(
+            f"--load_in_{4 if told.load_in_4bit else 8}bit needs a CUDA device, and this machine has none",
+            "leave it out to train the adapter on unquantized weights; --dtype bfloat16 halves their memory",
+        )
     dtype = told.dtype if told.dtype in ("auto", None) else getattr(torch, str(told.dtype))
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": told.attn_implementation}
     if quantization := get_quantization_config(told):
         options |= {"quantization_config": quantization, "device_map": {"": torch.accelerator.current_device_index()}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, **_source(theirs), **options)
+        model = kind.from_pretrained(name, **_source(theirs), **options, **more)
     except ImportError as error:
         raise MissingExtraError(f"loading {name} needs a package: {_first_line(error)}") from None
     except (OSError, ValueError, KeyError) as error:
@@ -76,7 +91,29 @@ def load_model(name: str, settings: DpoSettings, theirs: Theirs) -> Any:
     return model
 
 
-def lora_config(settings: DpoSettings, theirs: Theirs) -> LoraConfig | None:
+def shape(settings: RunSettings, theirs: Theirs) -> Shape:
+    """How the model will be loaded and a batch computed, for the estimate of memory."""
+    told = _told(settings, theirs)
+    weight_bytes = 0.55 if told.load_in_4bit else 1.05 if told.load_in_8bit else 4 if told.dtype == "float32" else 2
+    checkpointing = theirs.training.get("activation_checkpointing", torch.accelerator.is_available())
+    half = theirs.training.get("bf16", _half()) or theirs.training.get("fp16", False)
+    source = _source(theirs)
+    return Shape(
+        settings.batch_size,
+        weight_bytes,
+        2 if half else 4,
+        bool(checkpointing or theirs.training.get("gradient_checkpointing", False)),
+        source["revision"],
+        source["trust_remote_code"],
+    )
+
+
+def _told(settings: RunSettings, theirs: Theirs) -> Any:
+    """TRL's flags for loading a model, with our default for its type."""
+    return ModelConfig(**{"dtype": "bfloat16" if _half() and not settings.full else "float32", **theirs.loading})
+
+
+def lora_config(settings: RunSettings, theirs: Theirs, task_type: str = "CAUSAL_LM") -> LoraConfig | None:
     """The adapter to train, or None for full fine-tuning."""
     if settings.full:
         return None
@@ -88,7 +125,7 @@ def lora_config(settings: DpoSettings, theirs: Theirs) -> LoraConfig | None:
         "lora_alpha": settings.lora_alpha,
         "lora_dropout": settings.lora_dropout,
         "target_modules": targets,
-        "task_type": "CAUSAL_LM",
+        "task_type": task_type,
         **theirs.lora,
     }
     try:
@@ -97,24 +134,28 @@ def lora_config(settings: DpoSettings, theirs: Theirs) -> LoraConfig | None:
         raise UsageError(f"PEFT refuses these LoRA settings: {_first_line(error)}") from None
 
 
-def training_config(settings: DpoSettings, theirs: Theirs, folder: Path, name: str, steps: int) -> DPOConfig:
-    """TRL's configuration. What TRL or transformers would guess from the machine is said here."""
+def training_config(
+    method: Any, settings: RunSettings, theirs: Theirs, folder: Path, name: str, steps: int, evaluated: int = 0
+) -> Any:
+    """TRL's configuration. What TRL or transformers would guess from the machine is said here.
+
+    ``method`` is a ``prefdata_trainer.method.Method``; ``evaluated`` is how many pairs there are to evaluate on.
+    """
     on_cpu = not torch.accelerator.is_available()
     values: dict[str, Any] = {
         "output_dir": str(folder),
         "run_name": name,
-        "beta": settings.beta,
         "learning_rate": settings.rate,
         "num_train_epochs": settings.epochs,
         "per_device_train_batch_size": settings.batch_size,
+        "per_device_eval_batch_size": settings.batch_size,
         "gradient_accumulation_steps": settings.gradient_accumulation,
-        "loss_type": list(settings.loss_type),
-        "loss_weights": list(settings.loss_weights) or None,
         "max_length": None,  # lengths were settled when the tokens were rendered
         "seed": settings.seed,
         "report_to": list(settings.report_to) or "none",
         "logging_steps": max(1, min(10, steps // 50)),
         "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # it would show another number in the place of a loss that is none
         "save_strategy": "steps",
         "save_steps": settings.save_steps,
         "remove_unused_columns": False,  # the loss mask is a column that the model does not name
@@ -123,10 +164,13 @@ def training_config(settings: DpoSettings, theirs: Theirs, folder: Path, name: s
         "bf16": _half(),
         "activation_checkpointing": not on_cpu,
         "dataloader_pin_memory": not on_cpu,
-        # A forward pass moved, not added; and the margins of every pair are then known before training.
-        "precompute_ref_log_probs": not theirs.training.get("sync_ref_model", False),
+        **(_evaluation(settings) if evaluated else {}),
+        **method.values(settings, theirs),
         **theirs.training,
     }
+    known = {item.name for item in fields(method.config)}
+    if "activation_checkpointing" not in known:  # ORPO's configuration has the older name
+        values["gradient_checkpointing"] = values.pop("activation_checkpointing")
     # One checkpoint may be half-written when the process is killed, so there are always two.
     values["save_total_limit"] = max(2, values.get("save_total_limit") or 2)
     # TRL would turn off the adapter's own dropout, too; ``load_model`` has turned off the model's.
@@ -134,9 +178,18 @@ def training_config(settings: DpoSettings, theirs: Theirs, folder: Path, name: s
     if values.pop("fp16", False):
         values |= {"fp16": True, "bf16": False}
     try:
-        return DPOConfig(**values)
+        return method.config(**values)
     except (ValueError, TypeError, ImportError) as error:
         raise UsageError(f"TRL refuses these settings: {_first_line(error)}") from None
+
+
+def _evaluation(settings: RunSettings) -> dict[str, Any]:
+    every = settings.eval_steps or settings.save_steps
+    values: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": every, "prediction_loss_only": True}
+    if settings.early_stopping:  # the best model is among the checkpoints only if one is written at each evaluation
+        best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+        values |= {**best, "save_steps": every}
+    return values
 
 
 def _half() -> bool:

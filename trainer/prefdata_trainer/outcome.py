@@ -1,100 +1,17 @@
-"""What a run is going to do, and what it has done, as values that can be printed."""
+"""What a run has done, as a value that can be printed."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from prefdata.rendering import RenderReport
-from prefdata_trainer.settings import DpoSettings
+from prefdata_trainer.method import Method
+from prefdata_trainer.plan import Plan
 
-FIRST_LOSS = {
-    "sigmoid": math.log(2),
-    "robust": math.log(2),
-    "sigmoid_norm": math.log(2),
-    "aot": math.log(2),
-    "aot_unpaired": math.log(2),
-    "hinge": 1.0,
-    "apo_zero": 1.0,
-    "apo_down": 1.0,
-    "bco_pair": 2 * math.log(2),
-    "nca_pair": 2 * math.log(2),
-}
-"""The loss of TRL's DPOTrainer where policy and reference agree, so that both log-ratios are 0."""
-
-
-def expected_first_loss(settings: DpoSettings) -> float | None:
-    """The loss before the first step: ln 2 for DPO; None where it depends on the model or the data."""
-    if settings.model_ref is not None or any(name not in FIRST_LOSS for name in settings.loss_type):
-        return None
-    if {"init_lora_weights", "use_weighting"} & set(settings.passed):
-        return None
-    weights = settings.loss_weights or (1.0,) * len(settings.loss_type)
-    return sum(weight * FIRST_LOSS[name] for name, weight in zip(settings.loss_type, weights, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Pairs, tokens and steps of a run, before it begins."""
-
-    dataset: Path
-    dataset_sha256: str
-    form: str
-    settings: DpoSettings
-    report: RenderReport
-    steps: int
-    processes: int
-
-    def document(self) -> dict[str, Any]:
-        """The plan as a JSON document."""
-        return {
-            "dataset": str(self.dataset),
-            "dataset_sha256": self.dataset_sha256,
-            "form": self.form,
-            "pairs": self.report.as_dict(),
-            "steps": self.steps,
-            "processes": self.processes,
-            "expected_first_loss": expected_first_loss(self.settings),
-            "settings": self.settings.document(),
-        }
-
-    def lines(self) -> list[str]:
-        """The plan for a person to read."""
-        settings, report = self.settings, self.report
-        masked = report.completion_tokens - report.trained_tokens
-        first = expected_first_loss(settings)
-        adapter = "every weight" if settings.full else f"LoRA r {settings.lora_r}, alpha {settings.lora_alpha}"
-        dropped = report.seen - report.kept
-        return [
-            f"dataset     {self.dataset} ({self.form}, sha256 {self.dataset_sha256[:12]})",
-            f"model       {settings.model} ({adapter}), reference {settings.model_ref or 'the model before training'}",
-            f"pairs       {report.kept:,} kept, {dropped:,} dropped",
-            *(f"            {line}" for line in report.summary()),
-            (
-                f"tokens      {report.trained_tokens:,} in the loss, {masked:,} masked after the prompt, "
-                f"{report.prompt_tokens:,} of prompt; longest pair {report.longest:,}"
-            ),
-            (
-                f"steps       {self.steps:,}: {settings.epochs:g} epoch(s) of {settings.batch_size} x "
-                f"{settings.gradient_accumulation} x {self.processes} pairs a step"
-            ),
-            f"first loss  {_expectation(first)}",
-        ]
-
-
-def _expectation(loss: float | None) -> str:
-    """What the first loss should be, in words.
-
-    >>> _expectation(math.log(2)), _expectation(None)
-    ('0.6931 expected (ln 2)', 'depends on model and data')
-    """
-    if loss is None:
-        return "depends on model and data"
-    return f"{loss:.4f} expected" + (" (ln 2)" if loss == math.log(2) else "")
+FIRST_LOSS_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +19,7 @@ class Outcome:
     """A finished run."""
 
     plan: Plan
+    method: Method
     output: Path
     metrics: list[dict[str, float]]
     """What was logged, step by step."""
@@ -110,6 +28,9 @@ class Outcome:
     versions: dict[str, str]
     trained_parameters: int
     all_parameters: int
+    best_step: int | None
+    """The step whose checkpoint is the result, where that was decided by evaluations."""
+    warnings: list[str]
     speed: dict[str, Any]
     """What was done to be quicker, and what was not and why."""
 
@@ -120,16 +41,27 @@ class Outcome:
 
     def results(self) -> dict[str, float]:
         """The figures of the run; a pair whose margin is 0 counts half towards accuracy."""
-        before, after = (np.asarray(self.pairs[f"margin_{when}"]) for when in ("before", "after"))
+        found = {"first_loss": self.losses[0][1], "last_loss": self.losses[-1][1], **self._of_split("train")}
+        if "eval" in self.pairs["split"]:
+            found |= {f"eval_{name}": value for name, value in self._of_split("eval").items()}
+            evaluated = [entry["eval_loss"] for entry in self.metrics if "eval_loss" in entry]
+            found["eval_loss"] = evaluated[-1]
+        if divergences := [entry["kl/reference"] for entry in self.metrics if "kl/reference" in entry]:
+            found["kl_to_reference"] = divergences[-1]
+        return found
+
+    def _of_split(self, split: str) -> dict[str, float]:
+        of_split = np.asarray(self.pairs["split"]) == split
+        before, after = (np.asarray(self.pairs[f"margin_{when}"])[of_split] for when in ("before", "after"))
         return {
-            "first_loss": self.losses[0][1],
-            "last_loss": self.losses[-1][1],
             "margin_before": float(before.mean()),
             "margin_after": float(after.mean()),
             "accuracy_before": accuracy(before),
             "accuracy_after": accuracy(after),
-            "chosen_reward_after": float(np.mean(self.pairs["chosen_reward_after"])),
-            "rejected_reward_after": float(np.mean(self.pairs["rejected_reward_after"])),
+            **{
+                f"{side}_reward_after": float(np.mean(np.asarray(self.pairs[f"{side}_reward_after"])[of_split]))
+                for side in ("chosen", "rejected")
+            },
         }
 
     def document(self) -> dict[str, Any]:
@@ -138,19 +70,21 @@ class Outcome:
             "output": str(self.output),
             **self.plan.document(),
             "results": self.results(),
+            "warnings": self.warnings,
+            "best_step": self.best_step,
             "trained_parameters": self.trained_parameters,
             "all_parameters": self.all_parameters,
             "speed": self.speed,
             "versions": self.versions,
         }
 
-    def lines(self) -> list[str]:
+    def lines(self, *, colour: bool = False) -> list[str]:
         """The outcome for a person to read."""
         found = self.results()
         share = 100 * self.trained_parameters / self.all_parameters
         lines = [
             (
-                f"trained     {self.output}: {self.plan.report.kept:,} pairs, {self.plan.steps:,} steps, "
+                f"trained     {self.output}: {self.plan.report.kept:,} pairs, {self.losses[-1][0]:,} steps, "
                 f"{self.trained_parameters:,} parameters ({share:.2g}%)"
             ),
             f"loss        {found['first_loss']:.4f} at the first step, {found['last_loss']:.4f} at the last",
@@ -160,15 +94,23 @@ class Outcome:
                 "trained on (ties count half)"
             ),
         ]
-        expected = expected_first_loss(self.plan.settings)
+        if "eval_loss" in found:
+            lines.append(
+                f"held out    {found['eval_accuracy_before']:.1%} before, {found['eval_accuracy_after']:.1%} after, on "
+                f"{self.plan.evaluated:,} pairs of the split eval; loss {found['eval_loss']:.4f}"
+            )
+        if self.best_step is not None:
+            lines.append(f"best        the checkpoint of step {self.best_step:,}, by its loss on the split eval")
+        if "kl_to_reference" in found:
+            lines.append(
+                f"KL          {found['kl_to_reference']:.4f} nats a token from the reference, at the last step"
+            )
+        expected = self.plan.first_loss
         if expected is not None and abs(found["first_loss"] - expected) > FIRST_LOSS_TOLERANCE:
             lines.append(
                 f"warning     the first loss should be {expected:.4f}: policy and reference differed at the start"
             )
-        return lines
-
-
-FIRST_LOSS_TOLERANCE = 0.01
+        return [*lines, *(f"warning     {message}" for message in self.warnings)]
 
 
 def accuracy(margins: Any) -> float:

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from prefdata_trainer.outcome import Outcome, expected_first_loss
+from prefdata_trainer.outcome import Outcome
 
 CHOSEN, REJECTED, MARGIN, PALE = "#1a7f5a", "#c2452d", "#2b5aa0", "#9aa3ad"
 STYLE: Any = {
@@ -64,7 +64,7 @@ def _line(axis: Any, outcome: Outcome, name: str, **style: Any) -> None:
 def _loss(axis: Any, outcome: Outcome) -> None:
     axis.set_title("Loss")
     _line(axis, outcome, "loss", color=MARGIN)
-    expected = expected_first_loss(outcome.plan.settings)
+    expected = outcome.plan.first_loss
     if expected is not None:
         axis.axhline(expected, color=PALE, linewidth=1, linestyle="--", label=f"before training: {expected:.3f}")
         axis.legend()

@@ -1,4 +1,4 @@
-"""What a DPO run is told, by our own flags; a plain value that says nothing about how it is carried out."""
+"""What a run is told, by our own flags; plain values that say nothing about how it is carried out."""
 
 from __future__ import annotations
 
@@ -31,15 +31,12 @@ LORA_LEARNING_RATE = 1e-5
 FULL_LEARNING_RATE = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class DpoSettings:
-    """A DPO run. Defaults suit LoRA on a chat model; lengths are in tokens, None for no limit but the model's own."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What every trainer is told. Defaults suit LoRA on a chat model; lengths are in tokens, None for no limit."""
 
     model: str
     """A folder, or a name on the hub."""
-    model_ref: str | None = None
-    """A separate reference model; by default the model as it is before training."""
-    beta: float = 0.1
     learning_rate: float | None = None
     """1e-5 for LoRA and 1e-6 for full fine-tuning where it is None."""
     epochs: float = 1.0
@@ -50,10 +47,9 @@ class DpoSettings:
     lora_dropout: float = 0.05
     lora_targets: tuple[str, ...] = ("all-linear",)
     full: bool = False
-    loss_type: tuple[str, ...] = ("sigmoid",)
-    loss_weights: tuple[float, ...] = ()
     loss_on: LossOn = "assistant"
     max_length: int | None = None
+    """By default what the model reads."""
     max_prompt_length: int | None = None
     max_completion_length: int | None = None
     truncation: Truncation = "drop"
@@ -64,28 +60,22 @@ class DpoSettings:
     seed: int = 0
     report_to: tuple[str, ...] = ()
     save_steps: int = 100
-    fast: bool = True
-    """Compute the same loss and gradient in less time; see docs/training.md."""
-    prefix_sharing: Literal["auto", "on", "off"] = "auto"
-    """Whether what the sides of a pair have in common is computed once."""
-    group_by_length: bool | None = None
-    """Whether a batch holds pairs of similar length; None where the losses are means over pairs."""
-    reference_cache: str | None = None
-    """A folder, or ``off``; None for ``prefdata/references`` in the user's cache folder."""
+    eval_steps: int | None = None
+    """Optimizer steps between evaluations, where the dataset has a split ``eval``; as ``save_steps`` where None."""
+    early_stopping: int | None = None
+    """Evaluations without a lower loss after which training stops; the best checkpoint is then the result."""
+    merge: bool = False
+    """Write the model with the adapter merged into it, too."""
+    disputed: int = 0
+    """How many of the pairs that the trained model disputes most to write as response sets for people to judge."""
     limit: int | None = None
     """Take only the first pairs, for a first try."""
     passed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Flags of TRL's DPOConfig and ModelConfig and of PEFT's LoraConfig, by their own names, as words."""
+    """Flags of TRL's configuration and ModelConfig and of PEFT's LoraConfig, by their own names, as words."""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.loss_type if name not in LOSSES]
-        if unknown:
-            raise UsageError(f"there is no loss {unknown[0]!r}", f"TRL has: {', '.join(LOSSES)}")
-        if self.loss_weights and len(self.loss_weights) != len(self.loss_type):
-            raise UsageError(
-                f"{len(self.loss_weights)} loss weights for {len(self.loss_type)} losses",
-                "give --loss-weights once for each --loss-type",
-            )
+        if self.merge and self.full:
+            raise UsageError("--merge merges an adapter, and --full trains without one", "leave one out")
 
     @property
     def rate(self) -> float:
@@ -108,3 +98,77 @@ class DpoSettings:
             "template_variables": dict(self.template_variables),
             "passed": {name: list(words) for name, words in self.passed.items()},
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DpoSettings(RunSettings):
+    """A DPO run."""
+
+    model_ref: str | None = None
+    """A separate reference model; by default the model as it is before training."""
+    beta: float = 0.1
+    loss_type: tuple[str, ...] = ("sigmoid",)
+    loss_weights: tuple[float, ...] = ()
+    weight_by: Literal["margin", "probability"] | None = None
+    """Weigh each pair by a column of the dataset; formulas in docs/training.md, as for the three that follow."""
+    smoothing: Literal["conservative", "robust"] | None = None
+    disagreement: float | None = None
+    """The share of wrong labels that smoothing expects; by default each pair's own, 1 - probability."""
+    margin_offset: float | None = None
+    """Scale of the offset by which a pair's margin must be exceeded (ODPO)."""
+    offset_of: Literal["log", "linear"] = "log"
+    fast: bool = True
+    """Compute the same loss and gradient in less time; see docs/training.md."""
+    prefix_sharing: Literal["auto", "on", "off"] = "auto"
+    """Whether what the sides of a pair have in common is computed once."""
+    group_by_length: bool | None = None
+    """Whether a batch holds pairs of similar length; None where the losses are means over pairs."""
+    reference_cache: str | None = None
+    """A folder, or ``off``; None for ``prefdata/references`` in the user's cache folder."""
+
+    def __post_init__(self) -> None:
+        RunSettings.__post_init__(self)
+        unknown = [name for name in self.loss_type if name not in LOSSES]
+        if unknown:
+            raise UsageError(f"there is no loss {unknown[0]!r}", f"TRL has: {', '.join(LOSSES)}")
+        if self.loss_weights and len(self.loss_weights) != len(self.loss_type):
+            raise UsageError(
+                f"{len(self.loss_weights)} loss weights for {len(self.loss_type)} losses",
+                "give --loss-weights once for each --loss-type",
+            )
+        if self.uses_confidence and "sigmoid" not in self.loss_type:
+            raise UsageError(
+                "--weight-by, --smoothing and --margin-offset change the loss sigmoid, which is not among the losses",
+                "add --loss-type sigmoid, or leave them out",
+            )
+        if self.disagreement is not None and self.smoothing is None:
+            raise UsageError("--disagreement says how much to smooth, but not how", "add --smoothing conservative")
+
+    @property
+    def uses_confidence(self) -> bool:
+        """Whether a pair's margin or probability takes part in the loss."""
+        return self.weight_by is not None or self.smoothing is not None or self.margin_offset is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrpoSettings(RunSettings):
+    """An ORPO run: no reference model."""
+
+    beta: float = 0.1
+    """Weight of the odds-ratio term (lambda in the paper)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KtoSettings(RunSettings):
+    """A KTO run: either side of a pair for itself, as desirable or not."""
+
+    model_ref: str | None = None
+    beta: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardSettings(RunSettings):
+    """A reward model: one number for a conversation."""
+
+    use_margin: bool = False
+    """Demand that rewards differ by more than the pair's margin (Llama 2's loss)."""

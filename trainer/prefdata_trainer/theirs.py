@@ -9,11 +9,11 @@ from typing import Any, NoReturn
 
 import yaml
 from peft import LoraConfig
-from trl import DPOConfig, ModelConfig, TrlParser  # type: ignore[attr-defined]
+from trl import ModelConfig, TrlParser  # type: ignore[attr-defined]
 
 from prefdata.errors import UsageError
 from prefdata_trainer.flags import THEIR_NAMES
-from prefdata_trainer.settings import DpoSettings
+from prefdata_trainer.settings import RunSettings
 
 OURS = {
     "output_dir": "the adapter goes to -o, checkpoints beside it",
@@ -23,10 +23,10 @@ OURS = {
     "padding_free": "TRL does not support it at present",
     "save_only_model": "such a checkpoint cannot be continued",
     "push_to_hub": "push the finished folder instead",
-    "eval_strategy": "a dataset has no evaluation split yet",
-    "do_eval": "a dataset has no evaluation split yet",
-    "load_best_model_at_end": "a dataset has no evaluation split yet",
-    "task_type": "DPO trains causal language models",
+    "eval_strategy": "a dataset's split eval is evaluated every --eval-steps",
+    "do_eval": "a dataset's split eval is evaluated every --eval-steps",
+    "load_best_model_at_end": "use --early-stopping",
+    "task_type": "the trainer sets it",
     "base_model_name_or_path": "use --model",
     "use_peft": "LoRA is the default; --full turns it off",
     "pad_token": "the tokenizer says it",
@@ -48,7 +48,7 @@ LORA_NAMES = {"lora_target_parameters": "target_parameters", "lora_modules_to_sa
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """Values by name, for DPOConfig, for loading the model, and for LoraConfig; only what was given."""
+    """Values by name, for TRL's configuration, for loading the model, and for LoraConfig; only what was given."""
 
     training: Mapping[str, Any] = field(default_factory=dict)
     loading: Mapping[str, Any] = field(default_factory=dict)
@@ -60,12 +60,17 @@ class _Parser(TrlParser):
 
     def error(self, message: str) -> NoReturn:
         name, _, complaint = message.removeprefix("argument ").partition(": ")
-        raise UsageError(f"{name.split('/')[0]}: {complaint}", "TRL's documentation of DPOConfig lists its flags")
+        raise UsageError(
+            f"{name.split('/')[0]}: {complaint}", "TRL's documentation of its configuration lists its flags"
+        )
 
 
-def read(passed: Mapping[str, Iterable[str]], settings: DpoSettings) -> Theirs:
-    """The passed-on flags with their types; raises UsageError for one that nobody has, or that is ours to set."""
-    training = {item.name: item for item in fields(DPOConfig)}
+def read(passed: Mapping[str, Iterable[str]], settings: RunSettings, config: Any) -> Theirs:
+    """The passed-on flags with their types; raises UsageError for one that nobody has, or that is ours to set.
+
+    ``config`` is TRL's configuration class.
+    """
+    training = {item.name: item for item in fields(config)}
     lora = {item.name for item in fields(LoraConfig)} | set(LORA_NAMES)
     words: list[str] = []
     found: dict[str, list[str]] = {"training": [], "loading": []}
@@ -82,15 +87,15 @@ def read(passed: Mapping[str, Iterable[str]], settings: DpoSettings) -> Theirs:
         elif name in lora:
             of_lora[LORA_NAMES.get(name, name)] = _value(given)
         else:
-            known = {*training, *LOADING, *lora, *THEIR_NAMES, *(item.name for item in fields(DpoSettings))} - set(OURS)
+            known = {*training, *LOADING, *lora, *THEIR_NAMES, *(item.name for item in fields(settings))} - set(OURS)
             close = difflib.get_close_matches(name, sorted(known), n=1)
             raise UsageError(
-                f"there is no flag --{name}, neither here nor in TRL's DPOConfig nor in PEFT's LoraConfig",
-                f"did you mean --{close[0]}?" if close else "prefdata train dpo --help lists ours",
+                f"there is no flag --{name}, neither here nor in TRL's {config.__name__} nor in PEFT's LoraConfig",
+                f"did you mean --{close[0]}?" if close else "--help lists ours",
             )
     if of_lora and settings.full:
         raise UsageError(f"--{next(iter(of_lora))} is a flag of LoRA, and --full trains without it", "leave one out")
-    kinds: Any = (DPOConfig, ModelConfig)
+    kinds: Any = (config, ModelConfig)
     parsed, _ = _Parser(kinds, allow_abbrev=False).parse_known_args(words)
     return Theirs(
         {name: getattr(parsed, name) for name in found["training"]},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 
 from prefdata.records.dataset import DatasetHandle
 from prefdata.records.output import write_json
-from prefdata.rendering import RenderedPair, Renderer, RenderReport
+from prefdata.rendering import Renderer, RenderReport
 
 SIDES = ("chosen", "rejected")
 SCHEMA = pa.schema(
@@ -24,42 +25,77 @@ SCHEMA = pa.schema(
         *((f"{side}_ids", pa.list_(pa.int32())) for side in SIDES),
         *((f"{side}_in_loss", pa.list_(pa.bool_())) for side in SIDES),
         ("length", pa.int32()),
+        ("depth", pa.int32()),
+        ("source", pa.string()),
+        ("margin", pa.float64()),
+        ("probability", pa.float64()),
     ]
 )
 ROWS_PER_BATCH = 512
 
 
-def render(handle: DatasetHandle, renderer: Renderer, limit: int | None, folder: Path) -> RenderReport:
-    """Render the train split to ``folder/train.arrow``, once: what a killed run finished is taken up again."""
-    path, report_path = folder / "train.arrow", folder / "report.json"
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What rendering a split gave; ``given`` counts the pairs kept that have a margin, and a probability."""
+
+    report: RenderReport
+    given: Mapping[str, int]
+
+
+def splits(handle: DatasetHandle) -> tuple[str, ...]:
+    """The splits that hold pairs: train, and eval where there is one."""
+    return tuple(split for split in ("train", "eval") if handle.rows_in(split))
+
+
+def render(handle: DatasetHandle, renderer: Renderer, limit: int | None, folder: Path, split: str) -> Rendered:
+    """Render a split to ``folder/SPLIT.arrow``, once: what a killed run finished is taken up again."""
+    path, report_path = folder / f"{split}.arrow", folder / f"{split}.json"
     if path.exists() and report_path.exists():
-        return RenderReport.from_dict(orjson.loads(report_path.read_bytes()))
+        found = orjson.loads(report_path.read_bytes())
+        return Rendered(RenderReport.from_dict(found["report"]), found["given"])
     folder.mkdir(parents=True, exist_ok=True)
-    report = RenderReport()
+    report, given = RenderReport(), Counter[str]()
     with pa.ipc.new_stream(str(path), SCHEMA) as writer:
-        pairs = renderer.pairs(islice(handle.rows(), limit), report)
+        pairs = _rows(handle, renderer, limit, split, report, given)
         while batch := list(islice(pairs, ROWS_PER_BATCH)):
-            writer.write_batch(pa.RecordBatch.from_pylist([_row(pair) for pair in batch], SCHEMA))
-    write_json(report_path, report.as_dict())
-    return report
+            writer.write_batch(pa.RecordBatch.from_pylist(batch, SCHEMA))
+    write_json(report_path, {"report": report.as_dict(), "given": given})
+    return Rendered(report, given)
 
 
-def count(handle: DatasetHandle, renderer: Renderer, limit: int | None) -> RenderReport:
+def count(handle: DatasetHandle, renderer: Renderer, limit: int | None, split: str) -> Rendered:
     """What rendering would keep, cut and drop."""
-    report = RenderReport()
-    for _ in renderer.pairs(islice(handle.rows(), limit), report):
+    report, given = RenderReport(), Counter[str]()
+    for _ in _rows(handle, renderer, limit, split, report, given):
         pass
-    return report
+    return Rendered(report, given)
 
 
-def _row(pair: RenderedPair) -> dict[str, Any]:
-    return {
-        "id": pair.id,
-        "prompt_ids": pair.prompt_ids,
-        **{f"{name}_ids": side.ids for name, side in zip(SIDES, pair.sides, strict=True)},
-        **{f"{name}_in_loss": side.in_loss for name, side in zip(SIDES, pair.sides, strict=True)},
-        "length": pair.length,
-    }
+def _rows(
+    handle: DatasetHandle, renderer: Renderer, limit: int | None, split: str, report: RenderReport, given: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    """Rows of ``SCHEMA``: the tokens of each pair that is kept, and what is told of it afterwards."""
+    current: dict[str, Any] = {}
+
+    def noted(row: dict[str, Any]) -> dict[str, Any]:
+        nonlocal current
+        current = row
+        return row
+
+    for pair in renderer.pairs(map(noted, islice(handle.rows(split), limit)), report):
+        given.update(name for name in ("margin", "probability") if current[name] is not None)
+        prompt = current["prompt"]
+        yield {
+            "id": pair.id,
+            "prompt_ids": pair.prompt_ids,
+            **{f"{name}_ids": side.ids for name, side in zip(SIDES, pair.sides, strict=True)},
+            **{f"{name}_in_loss": side.in_loss for name, side in zip(SIDES, pair.sides, strict=True)},
+            "length": pair.length,
+            "depth": 1 if isinstance(prompt, str) else sum(message["role"] == "user" for message in prompt),
+            "source": str(current["metadata"].get("source") or current["source_file"]),
+            "margin": current["margin"],
+            "probability": current["probability"],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +107,31 @@ class PairCollator:
 
     pad_token_id: int
     pad_to_multiple_of: int | None = None
+    confidence: Callable[[Mapping[str, Any]], tuple[float, float, float]] | None = None
+    """Weight, smoothing and offset of a pair, where they take part in the loss."""
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Tensors of shape (2 * rows, longest); reference log-probabilities (rows,) where the rows have them."""
+        """Tensors of shape (2 * rows, longest); reference log-probabilities (rows,) where the rows have them.
+
+        ``confidence`` is (rows, 3).
+        """
         sequences = [row["prompt_ids"] + row[f"{side}_ids"] for side in SIDES for row in rows]
         masks = [[0] * len(row["prompt_ids"]) + row[f"{side}_in_loss"] for side in SIDES for row in rows]
         width = max(map(len, sequences))
         width += -width % (self.pad_to_multiple_of or 1)
         batch = {
-            "input_ids": self._padded(sequences, width, self.pad_token_id),
-            "attention_mask": self._padded([[1] * len(ids) for ids in sequences], width, 0),
-            "completion_mask": self._padded(masks, width, 0),
+            "input_ids": padded(sequences, width, self.pad_token_id),
+            "attention_mask": padded([[1] * len(ids) for ids in sequences], width, 0),
+            "completion_mask": padded(masks, width, 0),
         }
         for name in ("ref_chosen_logps", "ref_rejected_logps"):
             if name in rows[0]:
                 batch[name] = torch.tensor([row[name] for row in rows])
+        if self.confidence is not None:
+            batch["confidence"] = torch.tensor([self.confidence(row) for row in rows])
         return batch
 
-    @staticmethod
-    def _padded(lists: Iterable[list[int]], width: int, filling: int) -> torch.Tensor:
-        return torch.tensor([[*values, *[filling] * (width - len(values))] for values in lists], dtype=torch.long)
+
+def padded(lists: Iterable[list[int]], width: int, filling: int) -> torch.Tensor:
+    """Lists of different lengths as one tensor (lists, width), filled up on the right."""
+    return torch.tensor([[*values, *[filling] * (width - len(values))] for values in lists], dtype=torch.long)

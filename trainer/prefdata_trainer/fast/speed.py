@@ -75,7 +75,8 @@ class Speed:
             models.append(trainer.accelerator.unwrap_model(trainer.ref_model))
         sharing = None if self.sharing == "off" else self.sharing
         if sharing:
-            why = next(filter(None, (obstacle_to_sharing(m, args, int(lengths.max())) for m in models)), None)
+            longest = max(int(lengths.max()), *(trainer.eval_dataset["length"] if trainer.eval_dataset else [0]))
+            why = next(filter(None, (obstacle_to_sharing(m, args, longest) for m in models)), None)
             sharing = None if why else sharing
         multiple = int(args.pad_to_multiple_of or (8 if trainer.accelerator.device.type == "cuda" else 1))
         self.forwards = [FastForward(model, multiple=multiple) for model in models]
