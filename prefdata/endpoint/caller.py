@@ -62,8 +62,6 @@ class CallSettings:
 
 
 LONGEST_BACKOFF = 30.0
-PATIENCE = 4
-"""Rounds of being turned away that are waited out beyond the retries; without Retry-After about two minutes in all."""
 GIVE_UP_UNPROVEN, GIVE_UP_PROVEN, GIVE_UP_REFUSED = 3, 25, 50
 """Items that may fail in a row: at an endpoint that never answered, at one that did, with refusals of the request."""
 
@@ -237,7 +235,7 @@ class Caller:
 
     def _check_gate(self, error: CallError) -> None:
         """An endpoint that lets nothing through, however long all calls wait, ends the run."""
-        if self.limiter.turned_away > self._settings.retries + PATIENCE:
+        if self.limiter.turned_away > 2 + 2 * self._settings.retries:  # of 5: three minutes, where no time is named
             raise self._end(error)
 
     def _check_timeouts(self, error: CallError) -> None:

@@ -87,15 +87,15 @@ class Limiter:
 
         ``too_fast`` says that it was for the rate of calls, and ``rate`` which one would do, where the endpoint tells.
         """
-        now = asyncio.get_running_loop().time()
+        now, shut = asyncio.get_running_loop().time(), retry_after
         if too_fast and began >= self._shut_at:
             self.turned_away += 1
             self._shut_at = now
             if retry_after is None:
-                retry_after = min(self._first_wait * 2 ** (self.turned_away - 1), self.LONGEST_WAIT)
-        if retry_after is not None:
-            self._opens_at = max(self._opens_at, now + retry_after)
-        if too_fast and self._pace.refused(began, rate):
+                shut = min(self._first_wait * 2 ** (self.turned_away - 1), self.LONGEST_WAIT)
+        if shut is not None:
+            self._opens_at = max(self._opens_at, now + shut)
+        if too_fast and self._pace.refused(began, rate, retry_after):
             self._doubling = False
         elif self._adaptive and began >= self._shrunk_at:
             self.limit = max(self.limit * self.SHRINK, self.LEAST)

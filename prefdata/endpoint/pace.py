@@ -46,6 +46,7 @@ class LearntPace(Pace):
     left alone for half a minute, and for twice that each time that it is met again.
     """
 
+    MOST_LEAST = 25.0
     BELOW, CAREFUL, GROWTH, SOON, QUIET, LONGEST_QUIET = 0.98, 0.5, 0.5, 1.0, 30.0, 240.0
 
     def __init__(self) -> None:
@@ -87,9 +88,10 @@ class LearntPace(Pace):
             self.rate *= 1 + self.GROWTH * min(now - self._grown_at, 1.0)
         self._grown_at = now
 
-    def refused(self, began: float, told: float | None = None) -> bool:
+    def refused(self, began: float, told: float | None = None, retry_after: float | None = None) -> bool:
         """A call that began at ``began`` came too fast; ``told`` is the rate that the endpoint names, if it does.
 
+        Where it asks to wait ``retry_after`` seconds only, it means no very low rate.
         ``False`` where too little is known to set a rate by.
         """
         self._forget(began)
@@ -110,7 +112,8 @@ class LearntPace(Pace):
             return False
         # Just after a refusal an endpoint may let through less than it will.
         limit = self._mean if 0 < self._mean < 0.8 * lately else max(float(lately), self._floor)
-        self._learn(max(limit if told is None else min(limit, told), 0.5), now, solid=lately >= SOLID)
+        least = min(0.5 / max(retry_after, 0.001), self.MOST_LEAST) if retry_after is not None else 1.0
+        self._learn(max(limit if told is None else min(limit, told), least), now, solid=lately >= SOLID)
         return True
 
     def _learn(self, limit: float, now: float, *, solid: bool) -> None:
