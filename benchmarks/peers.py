@@ -17,12 +17,13 @@ def bare(url: str, prompts: list[str], concurrency: int) -> int:
     import openai
 
     async def run() -> int:
+        transport = openai.DefaultAioHttpClient(timeout=300)
         client = openai.AsyncOpenAI(
             api_key="none",
             base_url=url,
             max_retries=10,
             timeout=300,
-            http_client=openai.DefaultAioHttpClient(timeout=300),
+            http_client=transport,
         )
         gate, answers = asyncio.Semaphore(concurrency), 0
 
@@ -42,13 +43,14 @@ def bare(url: str, prompts: list[str], concurrency: int) -> int:
 def inspect_ai(url: str, prompts: list[str], concurrency: int) -> int:
     """An evaluation without a scorer."""
     os.environ |= {"LOCAL_BASE_URL": url, "LOCAL_API_KEY": "none", "INSPECT_DISPLAY": "none"}
-    from inspect_ai import Task, eval
+    from inspect_ai import Task
+    from inspect_ai import eval as evaluate
     from inspect_ai.dataset import Sample
     from inspect_ai.solver import generate
 
     task = Task(dataset=[Sample(input=prompt) for prompt in prompts], solver=generate())
     limits = {"max_connections": concurrency, "max_samples": concurrency + 10}
-    (log,) = eval(task, model="openai-api/local/m", display="none", log_dir=tempfile.mkdtemp(), **limits)
+    (log,) = evaluate(task, model="openai-api/local/m", display="none", log_dir=tempfile.mkdtemp(), **limits)
     return sum(bool(sample.output.completion) for sample in log.samples or [])
 
 
@@ -57,7 +59,6 @@ def curator(url: str, prompts: list[str], concurrency: int) -> int:
     os.environ |= {
         "TELEMETRY_ENABLED": "false",
         "CURATOR_DISABLE_CACHE": "true",
-        "CURATOR_VIEWER": "0",
         "OPENAI_API_KEY": "none",
     }
     from bespokelabs import curator as tool

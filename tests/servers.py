@@ -85,10 +85,108 @@ def last_words(request: Request) -> str:
     return str(request["messages"][-1]["content"])
 
 
+@dataclass
+class Batches:
+    """The Batch API of a server: files, and batches whose requests are answered as those that come one by one are.
+
+    A batch is over after it was looked at ``looks`` times. ``expire`` says how many of its requests are answered before
+    it expires (by the number of the batch, from 0); ``None`` lets all be answered.
+    """
+
+    looks: int = 2
+    expire: Callable[[int], int | None] = lambda number: None
+    lose: Callable[[int], bool] = lambda number: False
+    """Whether the reply to the making of a batch is lost: it is made, and the connection ends."""
+    refuse: str | None = None
+    """Why every batch fails its validation."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    made: list[dict[str, Any]] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def serve(self, method: str, path: str, headers: Mapping[str, str], body: bytes, answer: Answer) -> Reply | None:
+        """The reply to a request about files or batches; ``None`` for any other."""
+        where, _, query = path.partition("?")
+        parts = where.removeprefix("/v1/").split("/")
+        if parts == ["files"] and method == "POST":
+            boundary = b"--" + headers["content-type"].split("boundary=")[1].strip('"').encode()
+            content = next(part for part in body.split(boundary) if b"filename=" in part)
+            return _json(self._file(content.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")))
+        if parts[0] == "files" and parts[-1] == "content":
+            return Reply(self.files[parts[1]])
+        if parts == ["batches"] and method == "POST":
+            batch = self._make(json.loads(body), answer)
+            lost = self.lose(len(self.made) - 1)
+            return Reply(raw=b"") if lost else _json(batch)
+        if parts == ["batches"]:
+            at = next((n + 1 for n, each in enumerate(self.made) if f"after={each['id']}" in query), 0)
+            page = self.made[at : at + 2]
+            return _json({"object": "list", "data": page, "has_more": at + 2 < len(self.made)})
+        if parts[0] == "batches":
+            return _json(self._look(next(each for each in self.made if each["id"] == parts[1])))
+        return None
+
+    def _file(self, content: bytes) -> dict[str, Any]:
+        id = f"file-{len(self.files)}"
+        self.files[id] = content
+        return {"id": id, "object": "file", "bytes": len(content), "created_at": 0, "filename": "f", "purpose": "batch"}
+
+    def _make(self, wanted: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+        lines = [json.loads(line) for line in self.files[wanted["input_file_id"]].splitlines()]
+        assert len({line["custom_id"] for line in lines}) == len(lines)
+        assert len({line["body"]["model"] for line in lines}) == 1
+        number, out, err = len(self.made), [], []
+        until = self.expire(number)
+        for place, line in enumerate(lines):
+            expired = {"code": "batch_expired", "message": "This request could not be executed before it expired."}
+            if until is not None and place >= until:
+                err.append({"custom_id": line["custom_id"], "response": None, "error": expired})
+                continue
+            reply = answer(line["body"], place)
+            response = {"status_code": reply.status, "request_id": "r", "body": json.loads(reply.body)}
+            (out if reply.status == 200 else err).append(
+                {"id": f"b{place}", "custom_id": line["custom_id"], "response": response, "error": None}
+            )
+        files = [self._file(b"".join(json.dumps(each).encode() + b"\n" for each in own))["id"] for own in (out, err)]
+        batch = {
+            "id": f"batch_{number}",
+            "object": "batch",
+            "endpoint": wanted["endpoint"],
+            "completion_window": wanted["completion_window"],
+            "input_file_id": wanted["input_file_id"],
+            "metadata": wanted.get("metadata"),
+            "created_at": 0,
+            "status": "validating",
+            "request_counts": {"total": len(lines), "completed": 0, "failed": 0},
+            "_over": {
+                "status": "failed" if self.refuse else "completed" if until is None else "expired",
+                "output_file_id": files[0] if out else None,
+                "error_file_id": files[1] if err else None,
+                "request_counts": {"total": len(lines), "completed": len(out), "failed": len(err)},
+            },
+        }
+        if self.refuse:
+            problem = {"code": "invalid", "message": self.refuse, "line": None, "param": None}
+            batch["_over"] |= {"errors": {"object": "list", "data": [problem]}, "output_file_id": None}  # type: ignore[operator]
+        self.made.append(batch)
+        return batch
+
+    def _look(self, batch: dict[str, Any]) -> dict[str, Any]:
+        id = batch["id"]
+        self.seen[id] = self.seen.get(id, 0) + 1
+        if self.seen[id] >= self.looks:
+            return {**batch, **batch["_over"]}
+        return {**batch, "status": "in_progress"}
+
+
+def _json(document: Mapping[str, Any]) -> Reply:
+    return Reply(json.dumps(document).encode())
+
+
 class Server:
     """``with Server(answer) as server:`` serves at ``server.url``; ``answer`` may be one fixed reply."""
 
-    def __init__(self, answer: Answer | Reply) -> None:
+    def __init__(self, answer: Answer | Reply, batches: Batches | None = None) -> None:
+        self.batches = batches
         self._answer: Answer = (lambda request, count: answer) if isinstance(answer, Reply) else answer
         self.requests: list[Request] = []
         """Bodies in the order in which they came."""
@@ -144,7 +242,10 @@ class Server:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if ": " in line)
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        if not head[0].startswith("POST /v1/chat/completions "):
+        method, path = head[0].split(" ")[:2]
+        if self.batches is not None and (found := self.batches.serve(method, path, headers, body, self._answer)):
+            reply = found
+        elif not head[0].startswith("POST /v1/chat/completions "):
             reply = failure(404, f"no route {head[0]}")
         else:
             request = {**json.loads(body), "_authorization": headers.get("authorization")}

@@ -26,7 +26,7 @@ def _concurrency(_context: click.Context, _parameter: click.Parameter, value: st
 
 
 def call_options(function: Function) -> Function:
-    """--concurrency, --timeout, --retries, --retry-failed, --dry-run, --rpm, --tpm, --max-cost and --prices."""
+    """Flags from --concurrency to --prices: how calls are made, and what they may cost."""
     for option in (
         click.option(
             "--prices",
@@ -54,6 +54,12 @@ def call_options(function: Function) -> Function:
             type=click.FloatRange(min=0, min_open=True),
             metavar="N",
             help="Calls a minute to one endpoint, evenly spread. [default: no limit of ours]",
+        ),
+        click.option(
+            "--batch",
+            is_flag=True,
+            help="Make the calls by the Batch API: about half the price, answers within 24 hours. The command waits; "
+            "stopped and run again, it takes up the same batches.",
         ),
         click.option(
             "--dry-run",
@@ -122,7 +128,8 @@ def print_estimate(estimate: Estimate, format: str) -> None:
         click.echo("no call is needed")
     elif estimate.dollars is not None:
         as_of = f"; shipped prices are of {estimate.prices_as_of}" if estimate.prices_as_of else ""
-        click.echo(f"in all about {_money(estimate.dollars)}{_at_most(estimate.most_dollars)}{as_of}")
+        batch = " at the price of batches" if estimate.batch else ""
+        click.echo(f"in all about {_money(estimate.dollars)}{_at_most(estimate.most_dollars)}{batch}{as_of}")
     if estimate.invalid:
         click.echo(f"{estimate.invalid} lines hold no record and would be dropped", err=True)
 

@@ -66,6 +66,7 @@ def command(
     timeout: float,
     retries: int,
     retry_failed: bool,
+    batch: bool,
     dry_run: bool,
     rpm: float | None,
     tpm: float | None,
@@ -104,6 +105,7 @@ def command(
             top_p=top_p,
             seed=seed,
             retry_failed=retry_failed,
+            batch=batch,
             prices=prices,
             limit=limit,
         )
@@ -126,6 +128,7 @@ def command(
         timeout=timeout,
         retries=retries,
         retry_failed=retry_failed,
+        batch=batch,
         rpm=rpm,
         tpm=tpm,
         max_cost=max_cost,

@@ -65,6 +65,7 @@ def collect(
     timeout: float = 300.0,
     retries: int = 5,
     retry_failed: bool = False,
+    batch: bool = False,
     rpm: float | None = None,
     tpm: float | None = None,
     max_cost: float | None = None,
@@ -79,7 +80,8 @@ def collect(
     a prompt (text or a list of messages) in one column; or a data set folder or ``hf:owner/name``, whose column is
     "prompt" unless named and whose part ``split`` and ``revision`` choose.
     ``model`` is written MODEL, MODEL@BASE_URL or NAME=MODEL@BASE_URL. Parameters that are ``None`` are left to the
-    server; ``concurrency`` ``None`` adapts; ``timeout`` is in seconds, for one attempt in all;
+    server; ``concurrency`` ``None`` adapts; ``timeout`` is in seconds, for one attempt in all; ``batch`` makes the
+    calls by the Batch API;
     ``rpm`` and ``tpm`` are calls and tokens a minute at one endpoint. Finished calls are kept
     in ``OUTPUT.state/ledger.jsonl`` and never paid again; all of them together cost at most ``max_cost`` US dollars by
     the shipped prices or those of the YAML file ``prices`` (``MODEL: {input: …, output: …}``, for a million tokens).
@@ -91,6 +93,7 @@ def collect(
         timeout=timeout,
         retries=retries,
         retry_failed=retry_failed,
+        batch=batch,
         rpm=rpm,
         tpm=tpm,
         max_cost=max_cost,
@@ -105,7 +108,10 @@ def collect(
     tally: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     with begin(inputs, out, companions, settings, reporter, overwrite=overwrite or settings.retry_failed) as run:
-        run.make_calls(lambda prompt: sampler.sample(prompt, run.session))
+        run.make_calls(
+            lambda prompt: sampler.sample(prompt, run.session),
+            lambda prompt, needs: sampler.wanted(prompt, needs, run.session),
+        )
         with run.outputs() as files:
             for row in run.rows():
                 if row.noun is None:
@@ -146,6 +152,7 @@ def estimate(
     top_p: float | None = None,
     seed: int | None = None,
     retry_failed: bool = False,
+    batch: bool = False,
     prices: str | Path | None = None,
     limit: int | None = None,
 ) -> Estimate:
@@ -153,7 +160,7 @@ def estimate(
     sampling = Sampling(n, temperature, max_tokens, top_p, system, seed)
     sampler = Sampler(_endpoints([model] if isinstance(model, str) else model), sampling)
     inputs = _inputs(str(prompts), column, Part(split, revision), limit)
-    settings = CallSettings(retry_failed=retry_failed, prices=prices)
+    settings = CallSettings(retry_failed=retry_failed, batch=batch, prices=prices)
     return estimate_run(inputs, Path(output), settings, sampler.planned)
 
 

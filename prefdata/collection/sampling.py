@@ -6,7 +6,7 @@ choice, some refuse it. The missing samples are then asked for one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,8 @@ from prefdata.endpoint.calls import Call, Choice, choices_of
 from prefdata.endpoint.endpoint import Endpoint
 from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.run import Look
-from prefdata.endpoint.session import Session, all_at_once
+from prefdata.endpoint.session import Session
+from prefdata.endpoint.together import all_at_once
 from prefdata.errors import InputError
 from prefdata.records.codec import prompt_record, response_set_from
 from prefdata.types import Prompt, ResponseSet
@@ -75,6 +76,29 @@ class Sampler:
                 self._learn(endpoint, session, f"refuses n={n}")
                 have = 1
         await all_at_once(caller.call(self._single(prompt, endpoint, place)) for place in range(have, n))
+
+    def wanted(self, prompt: Prompt, needs: Callable[[Call], bool], session: Session) -> Iterator[Call]:
+        """The calls for ``prompt`` that are still to be made and can be, given the answers that are there."""
+        ledger, n = session.ledger, self.sampling.n
+        for endpoint in self.endpoints:
+            together, have = self._together(prompt, endpoint), 0
+            singles = [self._single(prompt, endpoint, place) for place in range(n)]
+            begun = ledger.standing(together.key) is not None
+            if n > 1 and (begun or all(ledger.standing(single.key) is None for single in singles)):
+                if needs(together):
+                    yield together
+                    continue
+                record = ledger.get(together.key) or {}
+                if "response" in record:
+                    have = len(choices_of(record["response"]))
+                elif record.get("failure", {}).get("reason") != "bad-request":
+                    continue
+                elif needs(singles[0]):  # which tells whether the number of choices is refused, or the prompt
+                    yield singles[0]
+                    continue
+                elif ledger.standing(singles[0].key) == "failed":
+                    continue
+            yield from (single for single in singles[have:] if needs(single))
 
     def planned(self, prompt: Prompt, look: Look) -> Iterator[Call]:
         """The calls that ``prompt`` takes, where every server gives N choices to a call that asks for N."""

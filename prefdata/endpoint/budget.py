@@ -30,7 +30,10 @@ class Budget:
         self._settled = asyncio.Event()
         for (name, base_url, model), used in ledger.used.items():
             price = prices.of(Endpoint(name, model, base_url, ""))
-            self.spent += price.cost(used.prompt_tokens, used.completion_tokens) if price else 0.0
+            if price is not None:
+                batch = used.batch_prompt_tokens, used.batch_completion_tokens
+                self.spent += price.cost(used.prompt_tokens - batch[0], used.completion_tokens - batch[1])
+                self.spent += price.cost(*batch, batch=True)
 
     def begin(self) -> None:
         """Calls begin in an event loop of their own."""
@@ -47,19 +50,26 @@ class Budget:
         """
         if self.most is None or price is None or price == FREE:
             return 0.0
-        answer = most_completion_tokens(body) or UNLIMITED * int(body.get("n") or 1)
-        wanted = price.cost(CAUTION * prompt_tokens(body), answer)
+        wanted = most_cost(price, body)
         while self.spent + self._reserved + wanted > self.most:
             if not self._reserved:
-                raise ServiceError(
-                    f"the run stopped at --max-cost {self.most:g}: ${self.spent:.4f} is paid, "
-                    f"and the next call may cost ${wanted:.4f}",
-                    "raise --max-cost and run the same command again: finished calls are kept and not paid again",
-                )
+                raise self.stop(wanted)
             self._settled.clear()
             await self._settled.wait()
         self._reserved += wanted
         return wanted
+
+    def covers(self, dollars: float) -> bool:
+        """Whether the money left covers so much."""
+        return self.most is None or self.spent + dollars <= self.most
+
+    def stop(self, wanted: float) -> ServiceError:
+        """The end of a run whose next call may cost ``wanted``, which is not left."""
+        return ServiceError(
+            f"the run stopped at --max-cost {self.most:g}: ${self.spent:.4f} is paid, "
+            f"and the next call may cost ${wanted:.4f}",
+            "raise --max-cost and run the same command again: finished calls are kept and not paid again",
+        )
 
     def release(self, reserved: float) -> None:
         """The call is over; what it cost was added to ``spent`` before."""
@@ -78,6 +88,14 @@ class Budget:
             self.release(reserved)
 
 
+def most_cost(price: Price | None, body: Mapping[str, Any], *, batch: bool = False) -> float:
+    """The most that a call may cost, in US dollars; 0 where its price is not known."""
+    if price is None:
+        return 0.0
+    answer = most_completion_tokens(body) or UNLIMITED * int(body.get("n") or 1)
+    return price.cost(CAUTION * prompt_tokens(body), answer, batch=batch)
+
+
 def cost_of(price: Price | None, record: Mapping[str, Any]) -> float:
     """What an answered call cost by its usage; where the server counted nothing, by guess."""
     if price is None or price == FREE:
@@ -86,4 +104,4 @@ def cost_of(price: Price | None, record: Mapping[str, Any]) -> float:
     tokens = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
     asked = tokens[0] if isinstance(tokens[0], int) else prompt_tokens(record["request"])
     answered = tokens[1] if isinstance(tokens[1], int) else USUAL
-    return price.cost(asked, answered)
+    return price.cost(asked, answered, batch="batch" in record)

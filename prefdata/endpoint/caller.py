@@ -48,6 +48,8 @@ class CallSettings:
     """Calls a minute to one endpoint, evenly spread."""
     tpm: float | None = None
     """Tokens a minute at one endpoint, by guess: those of the request and the most of the answer."""
+    batch: bool = False
+    """Send calls as batches of the Batch API."""
     max_cost: float | None = None
     """US dollars that all calls in the ledger together may cost."""
     prices: str | Path | None = None
@@ -81,7 +83,7 @@ class Caller:
         self.endpoint = endpoint
         self._calls = Pace(settings.rpm / 60 if settings.rpm else None)
         self._tokens = Pace(settings.tpm / 60 if settings.tpm else None)
-        self._budget, self._price = budget, budget.price(endpoint)
+        self._budget, self.price = budget, budget.price(endpoint)
         self.limiter = Limiter(settings.concurrency, settings.backoff / 2)
         self._ledger, self._settings, self._counts, self._reporter = ledger, settings, counts, reporter
         self._client: Client | None = None
@@ -102,7 +104,7 @@ class Caller:
         """
         standing = self._ledger.standing(call.key)
         if standing == "answered":
-            self._reused(call)
+            self.reused(call)
             return None
         if standing == "failed" and not self._settings.retry_failed:
             return str((self._ledger.get(call.key) or {})["failure"]["reason"])
@@ -110,7 +112,7 @@ class Caller:
             return self._reasons[call.key]
         if (other := self._under_way.get(call.key)) is not None:  # the same question asked twice is paid once
             await asyncio.wait([other])
-            self._reused(call)
+            self.reused(call)
         else:
             done = self._under_way[call.key] = asyncio.get_running_loop().create_future()
             try:
@@ -120,15 +122,16 @@ class Caller:
                 done.set_result(None)
         return self._reasons.get(call.key)
 
-    def _reused(self, call: Call) -> None:
+    def reused(self, call: Call) -> None:
+        """Count a call that the ledger answers."""
         self._counts.reused += 1
-        if self._price is not None and self._price != FREE and self._ledger.standing(call.key) == "answered":
-            self._counts.saved += cost_of(self._price, self._ledger.get(call.key) or {})
+        if self.price is not None and self.price != FREE and self._ledger.standing(call.key) == "answered":
+            self._counts.saved += cost_of(self.price, self._ledger.get(call.key) or {})
 
     def finish(self) -> None:
         """After the last call: enter the failures held back, or raise ServiceError where nothing ever answered."""
         if self._held and not self._proven:
-            raise self._end(self._held[-1][1])
+            raise self.end(self._held[-1][1])
         self._enter_held()
 
     async def close(self) -> None:
@@ -142,13 +145,13 @@ class Caller:
         attempts = charged = 0
         while True:
             attempts += 1
-            body = self._sent(call.body)
+            body = self.sent(call.body)
             try:
                 response = await self._attempt(body)
             except CallError as error:
                 if error.reason in HOPELESS or (error.retry_after or 0) > LONGEST_WAIT:
-                    raise self._end(error) from None
-                if error.reason == "bad-request" and self._adapt(call, body, error):
+                    raise self.end(error) from None
+                if error.reason == "bad-request" and self.adapt(call, body, error):
                     continue
                 if error.reason == "rate-limited":  # to be turned away is queueing, not failing: the gate says how long
                     self._check_gate(error)
@@ -157,14 +160,14 @@ class Caller:
                 charged += 1
                 self._check_timeouts(error)
                 if not error.transient or charged > self._settings.retries:
-                    self._failed(self._record(call, body, began, attempts, failure=error.record), error)
+                    self.failed(self.record(call, body, began, attempts, failure=error.record), error)
                     return
                 self._tried_again(error)
                 if error.retry_after is None:
                     longest = min(self._settings.backoff * 2 ** max(charged - 1, 0), LONGEST_BACKOFF)
                     await asyncio.sleep(longest * random.uniform(0.5, 1.0))
                 continue
-            self._answered(self._record(call, body, began, attempts, response=response, usage=response.get("usage")))
+            self.answered(self.record(call, body, began, attempts, response=response, usage=response.get("usage")))
             return
 
     async def _attempt(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +181,7 @@ class Caller:
             await self._calls.turn()
             if self._tokens.rate is not None:
                 await self._tokens.turn(prompt_tokens(body) + (most_completion_tokens(body) or USUAL))
-            with self._budget.released(await self._budget.reserve(self._price, body)):
+            with self._budget.released(await self._budget.reserve(self.price, body)):
                 began = self.limiter.begin()
                 try:
                     response = await self._client.attempt(body)
@@ -187,13 +190,11 @@ class Caller:
                         too_fast = error.reason == "rate-limited"
                         self.limiter.refused(began, error.retry_after, too_fast=too_fast, rate=error.rate)
                     raise
-                cost = cost_of(self._price, {"usage": response.get("usage"), "request": body})
-                self._budget.spent += cost
-                self._counts.paid += cost
+                self.pay({"usage": response.get("usage"), "request": body})
             self.limiter.succeeded()
             return response
 
-    def _record(self, call: Call, body: Mapping[str, Any], began: str, attempts: int, **outcome: Any) -> dict[str, Any]:
+    def record(self, call: Call, body: Mapping[str, Any], began: str, attempts: int, **outcome: Any) -> dict[str, Any]:
         return {
             "key": call.key,
             "endpoint": self.endpoint.name,
@@ -206,16 +207,27 @@ class Caller:
             "attempts": attempts,
         }
 
-    def _answered(self, record: dict[str, Any]) -> None:
+    def pay(self, record: Mapping[str, Any]) -> None:
+        """Count what an answered call cost."""
+        cost = cost_of(self.price, record)
+        self._budget.spent += cost
+        self._counts.paid += cost
+
+    def answered(self, record: dict[str, Any]) -> None:
+        """Enter a call that was answered."""
         self._ledger.append(record)
         self._counts.made += 1
-        self._counts.unpriced += self._price is None
+        self._counts.unpriced += self.price is None
         self._counts.add_usage(record["usage"] if isinstance(record["usage"], dict) else None)
         self._proven = True
         self._failed_in_row = self._timeouts_in_row = 0
         self._enter_held()
 
-    def _failed(self, record: dict[str, Any], error: CallError) -> None:
+    def failed(self, record: dict[str, Any], error: CallError, *, alone: bool = False) -> None:
+        """A call failed for good: enter that, at once or, while the endpoint is not known to work, later.
+
+        Failures in a row end the run, but for those that are known to stand ``alone`` among answers.
+        """
         self._held.append((record, error))
         self._reasons[record["key"]] = error.reason
         self._failed_in_row += 1
@@ -224,9 +236,9 @@ class Caller:
             limit = None if self._proven else GIVE_UP_REFUSED
         else:
             limit = GIVE_UP_PROVEN if self._proven else GIVE_UP_UNPROVEN
-        if limit is not None and self._failed_in_row >= limit:
-            raise self._end(error)
-        if self._proven and error.reason == "bad-request":
+        if limit is not None and self._failed_in_row >= limit and not (alone and self._proven):
+            raise self.end(error)
+        if self._proven and (alone or error.reason == "bad-request"):
             self._enter_held()
 
     def _tried_again(self, error: CallError) -> None:
@@ -236,16 +248,16 @@ class Caller:
     def _check_gate(self, error: CallError) -> None:
         """An endpoint that lets nothing through, however long all calls wait, ends the run."""
         if self.limiter.turned_away > 2 + 2 * self._settings.retries:  # of 5: three minutes, where no time is named
-            raise self._end(error)
+            raise self.end(error)
 
     def _check_timeouts(self, error: CallError) -> None:
         """Waiting out the deadline of every attempt of several calls in turn would take hours."""
         if error.reason == "timeout":
             self._timeouts_in_row += 1
             if not self._proven and self._timeouts_in_row >= GIVE_UP_UNPROVEN:
-                raise self._end(error)
+                raise self.end(error)
 
-    def _end(self, error: CallError) -> ServiceError:
+    def end(self, error: CallError) -> ServiceError:
         """The end of the run: no further call to this endpoint is begun."""
         self._over = service_error(self.endpoint, error, answered=self._proven)
         return self._over
@@ -255,12 +267,12 @@ class Caller:
             self._ledger.append(record)
         self._held.clear()
 
-    def _sent(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def sent(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The body as this endpoint takes it."""
         kept = {name: value for name, value in body.items() if name not in self._dropped}
         return {self._renamed.get(name, name): value for name, value in kept.items()} | {"model": self.endpoint.model}
 
-    def _adapt(self, call: Call, sent: Mapping[str, Any], error: CallError) -> bool:
+    def adapt(self, call: Call, sent: Mapping[str, Any], error: CallError) -> bool:
         """Learn from a refusal which field this endpoint does not take; ``False`` where nothing can be changed."""
         if "max_tokens" in sent and "max_completion_tokens" in error.detail:
             self._renamed["max_tokens"] = "max_completion_tokens"

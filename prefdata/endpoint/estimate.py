@@ -51,6 +51,8 @@ class Estimate:
     invalid: int
     """Lines that hold none."""
     prices_as_of: str
+    batch: bool = False
+    """Whether dollars are those of calls in batches."""
 
     @property
     def dollars(self) -> float | None:
@@ -70,8 +72,10 @@ class Estimate:
 class Estimator:
     """Adds up calls."""
 
-    def __init__(self, ledger: Ledger | None, prices: Prices, *, retry_failed: bool = False) -> None:
-        self._ledger, self._prices, self._retry_failed = ledger, prices, retry_failed
+    def __init__(
+        self, ledger: Ledger | None, prices: Prices, *, retry_failed: bool = False, batch: bool = False
+    ) -> None:
+        self._ledger, self._prices, self._retry_failed, self._batch = ledger, prices, retry_failed, batch
         self._seen = SpillingMap()
         self._by_endpoint: dict[Endpoint, EndpointEstimate] = {}
 
@@ -103,10 +107,11 @@ class Estimator:
             own.prompt_tokens = round(own.prompt_tokens * (1 + rate))
             own.completion_tokens = round(own.completion_tokens * (1 + rate))
             if price is not None:
-                own.dollars = price.cost(own.prompt_tokens, own.completion_tokens)
+                own.dollars = price.cost(own.prompt_tokens, own.completion_tokens, batch=self._batch)
                 if own.most_completion_tokens is not None:
-                    own.most_dollars = price.cost(own.prompt_tokens, own.most_completion_tokens)
-        return Estimate(tuple(self._by_endpoint.values()), inputs, invalid, self._prices.as_of)
+                    most = own.most_completion_tokens
+                    own.most_dollars = price.cost(own.prompt_tokens, most, batch=self._batch)
+        return Estimate(tuple(self._by_endpoint.values()), inputs, invalid, self._prices.as_of, self._batch)
 
     def _count(self, own: EndpointEstimate, call: Call) -> None:
         used = self._used(call.endpoint)

@@ -70,14 +70,14 @@ class InProcess(Caller):
         try:
             group, prepared = self._engine.prepared(body)
         except CallError as error:
-            self._failed(self._record(call, body, began, 1, failure=error.record), error)
+            self.failed(self.record(call, body, began, 1, failure=error.record), error)
             return
         done: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[group].append((prepared, done))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         response = await done
-        self._answered(self._record(call, body, began, 1, response=response, usage=response.get("usage")))
+        self.answered(self.record(call, body, began, 1, response=response, usage=response.get("usage")))
 
     async def _work(self) -> None:
         """Answer what waits, full batches first."""

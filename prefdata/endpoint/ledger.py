@@ -32,6 +32,9 @@ class Used:
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    batch_prompt_tokens: int = 0
+    """Of the prompt tokens, those of calls in batches."""
+    batch_completion_tokens: int = 0
 
 
 class Ledger:
@@ -133,3 +136,5 @@ class Ledger:
             for name in ("prompt_tokens", "completion_tokens"):
                 if isinstance(usage, dict) and isinstance(usage.get(name), int):
                     setattr(used, name, getattr(used, name) + usage[name])
+                    if "batch" in record:
+                        setattr(used, f"batch_{name}", getattr(used, f"batch_{name}") + usage[name])

@@ -25,14 +25,17 @@ class Price:
 
     input: float
     output: float
+    batch: float = 0.5
+    """The share of this that a call in a batch costs."""
 
-    def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
+    def cost(self, prompt_tokens: float, completion_tokens: float, *, batch: bool = False) -> float:
         """US dollars.
 
         >>> Price(2.5, 10).cost(1_000_000, 100_000)
         3.5
         """
-        return (self.input * prompt_tokens + self.output * completion_tokens) / MILLION
+        dollars = (self.input * prompt_tokens + self.output * completion_tokens) / MILLION
+        return dollars * self.batch if batch else dollars
 
 
 FREE = Price(0.0, 0.0)
@@ -94,9 +97,9 @@ def load_prices(path: str | Path | None) -> Prices:
 
 
 def _price(path: str | Path, model: Any, price: Any) -> Price:
-    if not isinstance(price, dict) or set(price) != {"input", "output"}:
+    if not isinstance(price, dict) or set(price) - {"batch"} != {"input", "output"}:
         raise UsageError(f"{path}: the price of {model} is not {{input: …, output: …}}", HINT)
     for value in price.values():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
             raise UsageError(f"{path}: the price of {model} is no number of dollars", HINT)
-    return Price(float(price["input"]), float(price["output"]))
+    return Price(float(price["input"]), float(price["output"]), float(price.get("batch", 0.5)))

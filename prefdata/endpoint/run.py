@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
+from prefdata.endpoint.batching import STATE as BATCHES
+from prefdata.endpoint.batching import Needs, under_way
 from prefdata.endpoint.caller import CallSettings
 from prefdata.endpoint.calls import Call
 from prefdata.endpoint.estimate import Estimate, Estimator
@@ -20,6 +22,7 @@ from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.prices import load_prices
 from prefdata.endpoint.reporting import Reporter
 from prefdata.endpoint.session import LEDGER, Session
+from prefdata.errors import UsageError
 from prefdata.records.output import State, state_folder
 from prefdata.records.publishing import check_outputs, publishing
 from prefdata.records.rows import Row, count_lines, nothing_to_do, read_rows, require_rows
@@ -70,8 +73,24 @@ class Run(Generic[Noun]):
         """Every line of the input that is not blank."""
         return self._inputs.rows(self._sources)
 
-    def make_calls(self, work: Callable[[Noun], Awaitable[object]]) -> None:
-        """The first phase: ``work`` on every valid row."""
+    def make_calls(
+        self, work: Callable[[Noun], Awaitable[object]], wanted: Callable[[Noun, Needs], Iterable[Call]]
+    ) -> None:
+        """The first phase: ``work`` on every valid row, or, in batches, all calls that are ``wanted`` for it now.
+
+        Raises UsageError where calls of this output are in batches and are not to be made by batch: they would be paid
+        twice.
+        """
+        if self.session.settings.batch:
+            self.session.run_batches(
+                lambda needs: (call for row in self.rows() if row.noun is not None for call in wanted(row.noun, needs))
+            )
+            return
+        if pending := under_way(self._state.folder):
+            raise UsageError(
+                f"{sum(each.calls for each in pending)} calls for this output are in batches that are under way",
+                f"pass --batch to get their answers (or delete {self._state.path(BATCHES)} to pay for them again)",
+            )
         lines = self._inputs.read is None or all(name.name.endswith(".jsonl") for name in self._sources)
         self.session.reporter.begin(count_lines(self._sources, self._inputs.limit) if lines else self._inputs.limit)
         try:
@@ -95,7 +114,7 @@ def estimate(
     """
     prices, path = load_prices(settings.prices), state_folder(out) / LEDGER
     ledger = Ledger(path, read_only=True) if path.exists() else None
-    estimator = Estimator(ledger, prices, retry_failed=settings.retry_failed)
+    estimator = Estimator(ledger, prices, retry_failed=settings.retry_failed, batch=settings.batch)
     valid = invalid = 0
     first: Row[Noun] | None = None
     for row in inputs.rows(sources([inputs.name])):
@@ -136,9 +155,10 @@ def begin(
                     spooled = [spool(source, state.path("input.jsonl")) for source in read]
                     yield Run(inputs, spooled, state, companions, session)
                 finally:
-                    paid = len(session.ledger) > 0
+                    paid = len(session.ledger) > 0 or bool(under_way(state.folder))
             if paid:
-                state.finish(keep=(LEDGER,))
+                pending = under_way(state.folder)
+                state.finish(keep=(LEDGER, *((BATCHES, *(each.file for each in pending)) if pending else ())))
         finally:
             if not paid:  # nothing that is worth keeping
                 shutil.rmtree(state.folder, ignore_errors=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from prefdata.endpoint.batching import Batching, Needs
 from prefdata.endpoint.budget import Budget
 from prefdata.endpoint.caller import Caller, CallSettings
+from prefdata.endpoint.calls import Call
 from prefdata.endpoint.endpoint import Endpoint
 from prefdata.endpoint.inprocess import Engine, InProcess
 from prefdata.endpoint.ledger import Ledger
@@ -52,6 +54,31 @@ class Session:
         finished is in the ledger.
         """
         run_loop(self._run(units, work))
+
+    def run_batches(self, find: Callable[[Needs], Iterable[Call]]) -> None:
+        """Make the calls that ``find`` wants, given which ones are still needed, as batches, until it wants none.
+
+        Raises what ``run`` raises; batches that are under way are taken up again by the next run.
+        """
+        run_loop(self._run_batches(find))
+
+    async def _run_batches(self, find: Callable[[Needs], Iterable[Call]]) -> None:
+        settings, needs = self.settings, Needs(self.ledger, retry_failed=self.settings.retry_failed)
+        batching = Batching(
+            self.ledger.path.parent,
+            self.ledger,
+            self.caller,
+            self.budget,
+            self.counts,
+            self.reporter,
+            needs=needs,
+            timeout=settings.timeout,
+            retries=settings.retries,
+            backoff=settings.backoff,
+        )
+        await batching.run(lambda: find(needs))
+        for caller in self._callers.values():
+            caller.finish()
 
     async def _run(self, units: Iterable[Unit], work: Callable[[Unit], Awaitable[object]]) -> None:
         self.budget.begin()
@@ -124,17 +151,6 @@ class _Stream:
             return
         self._done += 1
         self._progress(self._done)
-
-
-async def all_at_once(work: Iterable[Coroutine[Any, Any, object]]) -> None:
-    """Do all of ``work`` at once; the first error cancels the rest and waits for it, so that no call is left alone."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:

@@ -69,6 +69,8 @@ class JudgeOptions(TypedDict, total=False):
     """Calls a minute to one endpoint."""
     tpm: float | None
     """Tokens a minute at one endpoint."""
+    batch: bool
+    """Make calls by the Batch API: at about half the price, and within 24 hours."""
     max_cost: float | None
     """US dollars that all calls for this output together may cost, those of earlier runs included."""
     prices: str | Path | None
@@ -160,7 +162,7 @@ def judge(
             if reparse:
                 _require_answers(run, jury)
             else:
-                run.make_calls(lambda found: _ask_once(found, jury, run, judged_by_people))
+                _ask(jury, run, judged_by_people)
         tally = _write(run, jury, pairing)
     return JudgeResult(out, companions["judgments"], companions["dropped"], tally, run.session.counts, calibration)
 
@@ -197,12 +199,19 @@ def _jury(specs: Sequence[str], options: JudgeOptions, *, escalate: bool = True)
     return Jury(backends(specs, settings), escalate=escalate and settings.orders == "adaptive")
 
 
-async def _ask_once(
-    found: ResponseSet, jury: Jury, run: Run[ResponseSet], asked_before: People | None, *, those: bool = False
-) -> None:
+def _ask(jury: Jury, run: Run[ResponseSet], asked_before: People | None, *, those: bool = False) -> None:
     """Ask about sets that were not asked about before; about just these with ``those``."""
-    if (asked_before is not None and asked_before.holds(found.id)) == those:
-        await jury.ask(found, run.session)
+
+    def meant(found: ResponseSet) -> bool:
+        return (asked_before is not None and asked_before.holds(found.id)) == those
+
+    async def ask(found: ResponseSet) -> None:
+        if meant(found):
+            await jury.ask(found, run.session)
+
+    if run.session.settings.batch:
+        jury.check_batch()
+    run.make_calls(ask, lambda found, needs: jury.wanted(found, needs, run.session) if meant(found) else ())
 
 
 def _calibrated(
@@ -212,7 +221,7 @@ def _calibrated(
     if reparse:
         _require_answers(run, jury, by_people)
     else:
-        run.make_calls(lambda found: _ask_once(found, jury, run, by_people, those=True))
+        _ask(jury, run, by_people, those=True)
     pairing, samples = _chosen(PairingSettings, options), options.get("samples", 1)
     calibrator = Calibrator(pairing, samples=samples, seed=options.get("seed", 0))
     for response_set in (row.noun for row in run.rows() if row.noun is not None and by_people.holds(row.noun.id)):

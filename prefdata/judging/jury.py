@@ -8,14 +8,15 @@ a run, and a run that was killed and begun again, come to the same.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from itertools import combinations
 
 from prefdata.endpoint.budget import cost_of
 from prefdata.endpoint.calls import Call
 from prefdata.endpoint.prices import FREE, Price
-from prefdata.endpoint.session import Session, all_at_once
-from prefdata.errors import InputError
+from prefdata.endpoint.session import Session
+from prefdata.endpoint.together import all_at_once
+from prefdata.errors import InputError, UsageError
 from prefdata.judging.judges import Backend, Couple, Look, Record
 from prefdata.pairing.votes import comparisons
 from prefdata.types import Judge, Judgment, ResponseSet
@@ -61,6 +62,37 @@ class Jury:
             await follow(self._in_turn(response_set, look))
         else:
             await all_at_once(follow(_batches(backend, response_set, look)) for backend in self.backends)
+
+    def check_batch(self) -> None:
+        """Raise UsageError where a judge's calls cannot be made by the Batch API."""
+        for backend in self.backends:
+            if backend.engine is not None:
+                raise UsageError(
+                    f"the judge {backend.judge.name} runs in this process and knows no batches",
+                    "leave out --batch, or give it a run of its own and put the judgments together with prefdata pair",
+                )
+
+    def wanted(self, response_set: ResponseSet, needs: Callable[[Call], bool], session: Session) -> Iterator[Call]:
+        """The calls of this response set that are still to be made and can be, given the answers that are there."""
+
+        def follow(work: Generator[Batch, None, object]) -> Iterator[Call]:
+            for backend, calls in work:
+                if missing := [call for call in calls if needs(call)]:
+                    yield from missing
+                    return
+                for call in calls:
+                    record = session.ledger.get(call.key)
+                    if record is not None and "batch" in record and "response" in record:
+                        backend.answered(record, session)
+
+        def look(call: Call) -> Record | None:
+            return session.ledger.get(call.key)
+
+        if self._escalate:
+            yield from follow(self._in_turn(response_set, look))
+        else:
+            for backend in self.backends:
+                yield from follow(_batches(backend, response_set, look))
 
     def judgments(self, response_set: ResponseSet, session: Session) -> list[Judgment]:
         """The second phase: the judgments of one response set, from the ledger alone."""
