@@ -94,6 +94,9 @@ def _fences(template: Template) -> re.Pattern[str] | None:
                 marks.add(line)
     parts = []
     for mark in sorted(marks):
+        if tag := re.match(r"</?(\w+)\b[^<>]*>$", mark):  # whatever it calls the response that it pretends to end
+            parts.append(rf"</?{tag[1]}\b[^<>\n]{{0,80}}>")
+            continue
         literal = [re.escape(part) for part in PLACEHOLDER.split(mark)[::2]]
         parts.append(r"\S{0,40}".join(literal))
     return re.compile("|".join(rf"^\s*{part}\s*$" for part in parts), re.MULTILINE) if parts else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -66,24 +67,25 @@ class OrderCounts:
         return self.first / self.decisive if self.decisive else None
 
     def add(self, judgments: Sequence[Judgment]) -> None:
-        """Count one judge's judgments of one response set."""
-        by_couple: dict[frozenset[str], list[Judgment]] = defaultdict(list)
+        """Count one judge's judgments of one response set; a ranking of N counts as its N (N - 1) / 2 comparisons.
+
+        Scores were given to one response at a time: no order was shown.
+        """
+        by_couple: dict[frozenset[str], list[tuple[int, str | None]]] = defaultdict(list)
         for judgment in judgments:
-            if len(judgment.shown) == 2 and judgment.ranking is not None and judgment.order is not None:
-                by_couple[frozenset(judgment.shown)].append(judgment)
-                if len(judgment.ranking) == 2:
+            if judgment.ranking is None or judgment.order is None or judgment.scores:
+                continue
+            tier = {id: place for place, ids in enumerate(judgment.ranking) for id in ids}
+            for earlier, later in combinations(judgment.shown, 2):
+                said = None if tier[earlier] == tier[later] else min(earlier, later, key=lambda id: tier[id])
+                by_couple[frozenset((earlier, later))].append((judgment.order, said))
+                if said is not None:
                     self.decisive += 1
-                    self.first += judgment.ranking[0] == judgment.shown[:1]
+                    self.first += said == earlier
         for seen in by_couple.values():
-            if {judgment.order for judgment in seen} == {0, 1}:
+            if {order for order, _ in seen} == {0, 1}:
                 self.compared += 1
-                self.consistent += len({_said(judgment) for judgment in seen}) == 1
-
-
-def _said(judgment: Judgment) -> str | None:
-    """The response that a verdict on two prefers; ``None`` for a tie."""
-    ranking = judgment.ranking or ()
-    return ranking[0][0] if len(ranking) == 2 else None
+                self.consistent += len({said for _, said in seen}) == 1
 
 
 @dataclass(slots=True)

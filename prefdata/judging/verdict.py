@@ -92,7 +92,9 @@ def _last(choice: Choice, template: Template) -> re.Match[str] | None:
         template.verdict["pattern"], template.labels, ignore_case=ignore_case, nonce=template.nonce
     )
     for match in pattern.finditer(choice.text):
-        last = match
+        # With a nonce drawn, what does not hold it can only be a quotation.
+        if template.nonce in match[0] or template.document.get("draw") == "letters":
+            last = match
     if last is None:
         return None
     if choice.finish_reason == "length" and re.search(r"\w", choice.text[last.end() :]):

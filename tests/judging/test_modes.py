@@ -73,8 +73,10 @@ def test_all_responses_are_ranked_in_one_call_and_both_orders_must_agree(tmp_pat
     with Server(
         lambda request, count: completion(f"[[{' > '.join(re.findall(r'<response (.+)>', last_words(request))[::1])}]]")
     ) as server:
-        judged(tmp_path, server, template="listwise", overwrite=True)
+        biased = judged(tmp_path, server, template="listwise", overwrite=True)
     assert reasons(tmp_path)["s"] == "inconsistent-orders"
+    counts = biased.tally.orders["m"]
+    assert (counts.first_preferred, counts.decisive, counts.consistency, counts.compared) == (1.0, 12, 0.0, 6)
 
 
 @pytest.mark.parametrize("text", ["[[A > B]]", "[[A > B > C > A]]", "[[A > B > D]]", "A > B > C", "[[A, B, C]]"])
