@@ -110,9 +110,9 @@ HI = turns("Hi", "Hello!")
         (chat(), {}),
         (chat([*HI, *turns("2+2?")], [*HI, *turns("2+2?", "4")], [*HI, *turns("2+2?", "5")]), {}),
         (chat([{"role": "system", "content": "Be brief."}, *turns("2+2?")]), {}),
-        (chat(HI, turns("2+2?", "4"), turns("2+2?", "5")), {}),
+        (chat(HI, turns("2+2?", "4"), turns("2+2?", "5")), {"CNV013": 1}),
         # A completion may start with the words of an earlier turn, as long as it can follow the prompt.
-        (chat(HI, turns("Hi", "4"), turns("Hi", "5")), {}),
+        (chat(HI, turns("Hi", "4"), turns("Hi", "5")), {"CNV013": 1}),
         (chat(turns("2+2?"), turns("2+2?", "4")), {"CNV001": 1}),
         (chat([*HI, *turns("2+2?")], [*HI, *turns("2+3?", "4")], [*HI, *turns("2+3?", "5")]), {"CNV001": 2}),
         (chat([*turns("a"), *turns("b")]), {"CNV002": 1}),
@@ -175,7 +175,7 @@ def test_tool_calls_and_results(chosen: list[dict[str, Any]], expected: dict[str
 def test_calls_that_wait_at_the_end_of_the_prompt_are_answered_in_both_completions(tmp_path: Path) -> None:
     prompt = [*turns("2+2?"), call("a")]
     row = chat(prompt, [said("a"), ANSWER], [said("a"), {"role": "assistant", "content": "5"}])
-    assert codes_in(write(tmp_path / "in.jsonl", row)) == {}
+    assert codes_in(write(tmp_path / "in.jsonl", row)) == {"CNV013": 1}
 
 
 @pytest.mark.parametrize(

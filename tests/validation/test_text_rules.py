@@ -180,3 +180,54 @@ def test_an_id_that_two_different_pairs_share_is_told(tmp_path: Path) -> None:
     rows = [text(id="a"), text("3+3?", id="a"), text("4+4?", id="b"), text(id="a"), text("5+5?"), text("6+6?")]
     result = validate(write(tmp_path / "in.jsonl", *rows))
     assert [(f.code, f.line) for f in result.findings] == [("PRF014", 2), ("PRF003", 4)]
+
+
+SHARED = turns("Hello!", "2+2?", first="assistant")
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_shared_messages_after_the_prompt_are_told_and_moved(repeated: bool, tmp_path: Path) -> None:
+    prompt = turns("Hi")
+    sides = [[*(prompt if repeated else []), *SHARED, *turns(end, first="assistant")] for end in "45"]
+    path = write(tmp_path / "in.jsonl", chat(prompt, *sides))
+    assert found(path) == {"CNV013": 1}
+    result = validate(path, output=tmp_path / "out", fix="safe")
+    assert not result.totals
+    assert read(path)[0]["prompt"] == [*prompt, *SHARED]
+    assert [len(read(path)[0][side]) for side in ("chosen", "rejected")] == ([4, 4] if repeated else [1, 1])
+
+
+def test_what_both_sides_say_last_stays_an_answer(tmp_path: Path) -> None:
+    row = chat(
+        chosen=turns("4", "Sure?", "Yes", first="assistant"), rejected=turns("4", "Sure?", "No", first="assistant")
+    )
+    path = write(tmp_path / "in.jsonl", row)
+    validate(path, fix="safe")
+    assert [len(read(path)[0][side]) for side in ("prompt", "chosen", "rejected")] == [3, 1, 1]
+
+
+def test_unsafe_fixes_swap_by_score_and_cut_marks(tmp_path: Path) -> None:
+    rows = [
+        text(score_chosen=1, score_rejected=2),
+        text("3+3?", score_chosen=1, score_rejected=2, margin=1.0),
+        text("4+4?", "4<|im_end|>\x00"),
+        text("5+5?", "Itâ€™s 4"),
+        text("6+6?", "<|im_end|>"),
+    ]
+    path = write(tmp_path / "in.jsonl", *rows)
+    validate(path, fix="safe")
+    assert read(path) == rows
+    validate(path, fix="unsafe")
+    swapped, margin, cut, letters, mark = read(path)
+    assert (swapped["chosen"], swapped["rejected"], swapped["score_chosen"]) == ("5", "4", 2)
+    assert margin == rows[1], "a margin that speaks for chosen leaves doubt"
+    assert (cut["chosen"], letters["chosen"], mark["chosen"]) == ("4", "It’s 4", "<|im_end|>")
+
+
+def test_the_first_byte_in_which_a_repeated_prompt_differs_is_told(tmp_path: Path) -> None:
+    prompt = turns("Hi", "Né à Paris", "2+2?")
+    changed = turns("Hi", "Né a Paris", "2+2?", "4")
+    result = validate(write(tmp_path / "in.jsonl", chat(prompt, changed, [*prompt, *turns("5", first="assistant")])))
+    told = next(finding for finding in result.findings if finding.code == "CNV001")
+    assert told.message.endswith("message 1 differs from byte 4 of its content on")
+    assert told.json_path == "/chosen/1"

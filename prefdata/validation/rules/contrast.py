@@ -8,6 +8,7 @@ from itertools import pairwise
 from operator import or_
 from typing import Any
 
+from prefdata.types import Edit, Fix
 from prefdata.validation.batch import SMALL, Batch
 from prefdata.validation.refusals import is_refusal
 from prefdata.validation.registry import Hit, row_rule
@@ -161,10 +162,28 @@ def _with_scores(batch: Batch) -> list[int]:
 def scores_contradict(row: Row) -> Iterator[Hit]:
     chosen, rejected = row.document.get("score_chosen"), row.document.get("score_rejected")
     if chosen is not None and rejected is not None and chosen < rejected:
-        yield Hit("/score_chosen", f"score_chosen {chosen} is below score_rejected {rejected}")
+        told = f"score_chosen {chosen} is below score_rejected {rejected}"
+        yield Hit("/score_chosen", told, fix=_swapped(row))
     probability = row.document.get("probability")
     if probability is not None and probability < 0.5:
-        yield Hit("/probability", f"the probability that chosen is the better answer is only {probability}")
+        yield Hit(
+            "/probability", f"the probability that chosen is the better answer is only {probability}", fix=_swapped(row)
+        )
+
+
+def _swapped(row: Row) -> Fix | None:
+    """The sides swapped; none where the row's own figures do not agree on that."""
+    document: Any = row.document
+    chosen, rejected, probability = (document.get(key) for key in ("score_chosen", "score_rejected", "probability"))
+    scored = chosen is not None and rejected is not None
+    if document.get("margin") or (scored and chosen > rejected) or (probability is not None and probability > 0.5):
+        return None
+    edits = [Edit("/chosen", document["rejected"]), Edit("/rejected", document["chosen"])]
+    if scored:
+        edits += [Edit("/score_chosen", rejected), Edit("/score_rejected", chosen)]
+    if probability is not None:
+        edits.append(Edit("/probability", 1 - probability))
+    return Fix("swap the sides", tuple(edits), safe=False)
 
 
 @row_rule(

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from prefdata.types import Edit, Fix
+from prefdata.validation.batch import Batch, ChatBatch
+from prefdata.validation.findings import parting_of
 from prefdata.validation.registry import Hit, row_rule
 from prefdata.validation.row import Row
 
@@ -101,8 +104,14 @@ def _parting(row: Row, side: str, count: int, message: str) -> Hit:
     messages = row.chosen if side == "chosen" else row.rejected
     if count >= len(messages):
         return Hit(f"/{side}", f"{message}: it ends after {count} of the prompt's {len(row.prompt)} messages")
-    ours, theirs = _text(row.prompt[count]), _text(messages[count])
-    return Hit(row.pointer(side, count), f"{message}: message {count} differs", parts=(ours, theirs))
+    mine, other = row.prompt[count], messages[count]
+    ours, theirs = _text(mine), _text(other)
+    where = f"message {count} differs"
+    if mine["role"] != other["role"]:
+        where += f" ({mine['role']} in the prompt, {other['role']} in {side})"
+    elif (texts := [mine.get("content") or "", other.get("content") or ""]) and texts[0] != texts[1]:
+        where += f" from byte {len(texts[0][: parting_of(*texts)].encode())} of its content on"
+    return Hit(row.pointer(side, count), f"{message}: {where}", parts=(ours, theirs))
 
 
 def _text(message: Any) -> str:
@@ -309,3 +318,45 @@ def empty_prompt(row: Row) -> Iterator[Hit]:
         empty = not any((message.get("content") or "").strip() or message.get("tool_calls") for message in row.prompt)
     if empty:
         yield Hit("/prompt")
+
+
+def _may_share_more(batch: Batch) -> list[int]:
+    if not isinstance(batch, ChatBatch) or not any(max(flat.counts, default=0) > 1 for flat in batch.flat[1:]):
+        return []
+    sides = zip(batch.chosens, batch.rejecteds, strict=True)
+    return batch.where(len(one) > 1 and len(other) > 1 and one[0] == other[0] for one, other in sides)
+
+
+@row_rule(
+    "CNV013",
+    "context-goes-on",
+    severity="info",
+    message="both answers begin with the same messages after the prompt",
+    hint="move them into the prompt (--fix does): only from where the sides part is there a preference",
+    why="""What both sides share is context. In the sigmoid loss its terms cancel, but it is counted in lengths,
+    log-probabilities and losses that are normalised by length, or that imitate chosen; moved into the prompt it is
+    read once and is in no loss.""",
+    bad=chat(HI, HELLO + b", " + ASK + b", " + FOUR, HELLO + b", " + ASK + b", " + FIVE),
+    good=chat(HI + b", " + HELLO + b", " + ASK, FOUR, FIVE),
+    screen=_may_share_more,
+)
+def context_goes_on(row: Row) -> Iterator[Hit]:
+    if row.form != "chat" or any(prompt_not_shared(row)):
+        return
+    shared = min(_shared(row.chosen, row.rejected), len(row.chosen) - 1, len(row.rejected) - 1)
+    if shared > 0:
+        messages = "message" if shared == 1 else f"{shared} messages"
+        told = f"both answers begin with the same {messages}, which belong{'s' * (shared == 1)} to the prompt"
+        yield Hit(row.pointer("chosen", 0), told, fix=_moved(row, shared))
+
+
+def _moved(row: Row, shared: int) -> Fix | None:
+    """The shared messages moved to the end of the prompt; where the sides repeat the prompt, they stay there too."""
+    given = {side: row.document[side] for side in SIDES}
+    if not all(isinstance(messages, list) for messages in given.values()):
+        return None
+    first, last = row.trimmed, row.trimmed + shared
+    edits = [Edit("/prompt", given["prompt"] + given["chosen"][first:last])]
+    if not row.trimmed:
+        edits += [Edit(f"/{side}", given[side][last:]) for side in ("chosen", "rejected")]
+    return Fix("move the shared messages into the prompt", tuple(edits))

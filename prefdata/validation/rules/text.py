@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from prefdata.types import Edit, Fix
 from prefdata.validation.batch import Batch
 from prefdata.validation.registry import Hit, row_rule
 from prefdata.validation.row import Row
@@ -29,6 +30,8 @@ MARKER = re.compile(
 LAST_LETTERS = table(b"ntre")
 """With which Human, Instruction, Assistant, User and Response end."""
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffd\ufffe\uffff]")
+CUTTABLE = re.compile(CONTROLS.pattern.replace("\ufffd", ""))
+"""U+FFFD stays: a letter is lost there, and nobody would see that any more."""
 CONTROL_CODES = (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF)
 BACKSPACES, C1, SPECIALS = table(b"bf"), table(bytes(range(0x80, 0xA0))), table(b"\xbf\xbb")
 NAMES = {"\ufffd": "replacement character", "\ufeff": "byte-order mark", "\x1b": "escape character", "\x00": "NUL"}
@@ -44,6 +47,13 @@ def texts_of(row: Row, sides: tuple[str, ...] = ("prompt", "chosen", "rejected")
         for index, message in enumerate(content):
             if text := message.get("content"):
                 yield row.pointer(side, index, "content"), text
+
+
+def _without(pointer: str, text: str, signs: re.Pattern[str]) -> Fix | None:
+    left = signs.sub("", text)
+    if left == text or not left.strip():
+        return None
+    return Fix("cut them from the text", (Edit(pointer, left),), safe=False)
 
 
 def _may_leak(batch: Batch) -> list[int]:
@@ -73,7 +83,12 @@ def template_token(row: Row) -> Iterator[Hit]:
             marks = list(dict.fromkeys(found.group().strip() for found in LEAKED.finditer(text)))
             if marks:
                 more = f" and {len(marks) - 3} more" if len(marks) > 3 else ""
-                yield Hit(pointer, f"the text holds {', '.join(marks[:3])}{more}", sign=marks[0])
+                yield Hit(
+                    pointer,
+                    f"the text holds {', '.join(marks[:3])}{more}",
+                    sign=marks[0],
+                    fix=_without(pointer, text, LEAKED),
+                )
 
 
 def _may_hold_markers(batch: Batch) -> list[int]:
@@ -136,6 +151,11 @@ def unbroken(text: str) -> str | None:
         return None
 
 
+def _mended(pointer: str, text: str) -> Fix:
+    left = MOJIBAKE.sub(lambda run: unbroken(run.group()) or run.group(), text)
+    return Fix("read the garbled letters as UTF-8", (Edit(pointer, left),), safe=False)
+
+
 def _may_be_mojibake(batch: Batch) -> list[int]:
     scan = batch.scan
     escaped = scan.escaped((0xC2, 0xC3, 0xE2, 0xF0, 0xD0, 0xD1))
@@ -163,7 +183,12 @@ def mojibake(row: Row) -> Iterator[Hit]:
         if found:
             run, meant = found[0]
             more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-            yield Hit(pointer, f"{run!r} was {meant!r} before it was read in the wrong encoding{more}", sign=run)
+            yield Hit(
+                pointer,
+                f"{run!r} was {meant!r} before it was read in the wrong encoding{more}",
+                sign=run,
+                fix=_mended(pointer, text),
+            )
 
 
 def _may_hold_controls(batch: Batch) -> list[int]:
@@ -193,4 +218,9 @@ def control_character(row: Row) -> Iterator[Hit]:
         if found:
             named = [f"{NAMES.get(sign, 'control character')} U+{ord(sign):04X}" for sign in dict.fromkeys(found)]
             more = f" and {len(named) - 2} other kinds" if len(named) > 2 else ""
-            yield Hit(pointer, f"the text holds {len(found)} × {', '.join(named[:2])}{more}", sign=found[0])
+            yield Hit(
+                pointer,
+                f"the text holds {len(found)} × {', '.join(named[:2])}{more}",
+                sign=found[0],
+                fix=_without(pointer, text, CUTTABLE),
+            )
