@@ -23,6 +23,7 @@ COMMANDS = {
     "pair": "Build pairs from judgments of any judges and people.",
     "agree": "Measure agreement, consistency and bias of judgments.",
     "validate": "Check pairs and write a dataset that can be trained on.",
+    "show": "Look at pairs as conversations, with what differs marked.",
     "explain": "Explain a rule, or where a pair of a dataset came from.",
     "train": "Train on a validated dataset.",
 }
