@@ -98,10 +98,16 @@ def _severities(_context: click.Context, _parameter: click.Parameter, values: tu
 @click.option(
     "--format",
     "format",
-    type=click.Choice(["text", "json", "github"]),
+    type=click.Choice(["text", "json", "github", "sarif"]),
     default="text",
     show_default=True,
-    help="json puts one document on stdout; github annotates a pull request.",
+    help="json and sarif (2.1.0) put one document on stdout; github annotates a pull request.",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write the report as one HTML page with plots; with -o it is in DATASET/report.html anyway.",
 )
 @click.option("--show", type=click.IntRange(min=0), default=5, show_default=True, help="Findings shown of each rule.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the work.")
@@ -113,6 +119,7 @@ def command(
     pairs: tuple[str, ...],
     output: Path | None,
     format: str,
+    report: Path | None,
     show: int,
     quiet: bool,
     fix: bool,
@@ -141,18 +148,20 @@ def command(
     if diff:
         return _diff(pairs, fixes or "safe", quiet, options)
     with byte_progress("checking", quiet=quiet) as progress:
-        result = validate(pairs, output=output, examples=max(show, 20), fix=fixes, progress=progress, **options)
+        result = validate(
+            pairs, output=output, examples=max(show, 20), fix=fixes, report=report, progress=progress, **options
+        )
     if result.fixed is not None:
         say(_told(result.fixed), quiet=quiet)
     if format == "text":
         color = _has_color()
         width = shutil.get_terminal_size((100, 20)).columns
-        report = render(result, width=width, color=color, show=0 if quiet else show)
+        shown = render(result, width=width, color=color, show=0 if quiet else show)
     else:
-        report = FORMATS[format](result)
+        shown = FORMATS[format](result)
         if result.why is not None and not quiet:
             say(f"not ok: {result.why}")
-    click.echo(report)
+    click.echo(shown)
     return result.exit_code
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from html import escape
 
 STYLE = """
-:root { --ink:#1c2430; --dim:#67717f; --line:#d9dee5; --mark:#2360a5; --band:#2360a555; --back:#fff; --head:#f4f6f9 }
+:root { --ink:#1c2430; --dim:#67717f; --line:#d9dee5; --mark:#2360a5; --other:#b3591c; --bad:#b3261e;
+  --band:#2360a555; --back:#fff; --head:#f4f6f9 }
 @media (prefers-color-scheme: dark) {
-  :root { --ink:#e6e9ee; --dim:#98a3b3; --line:#3a4350; --mark:#7db2f0; --band:#7db2f055; --back:#161b22;
+  :root { --ink:#e6e9ee; --dim:#98a3b3; --line:#3a4350; --mark:#7db2f0; --other:#f0a66d;
+    --bad:#f28b82; --band:#7db2f055; --back:#161b22;
     --head:#1f2630 }
 }
 body { font:15px/1.5 system-ui,sans-serif; color:var(--ink); background:var(--back); max-width:920px;
@@ -22,10 +24,15 @@ svg { max-width:100%; min-width:640px; height:auto; display:block } svg + table 
 table.matrix td { text-align:center; padding:.25rem .55rem; border:0 } table.matrix td:first-child { text-align:left }
 table.matrix th { text-align:center; background:none } table.matrix td.dim { color:var(--dim) }
 table.matrix td[style] { background:color-mix(in srgb, var(--mark) calc(var(--share) * 60%), transparent) }
-summary { cursor:pointer; padding:.2rem 0 }
+summary { cursor:pointer; padding:.2rem 0 } .wide + details { margin-top:.8rem }
 svg text { font-size:12px; fill:var(--ink) } svg .dim { fill:var(--dim) }
 svg .axis { stroke:var(--line) } svg .zero { stroke:var(--dim); stroke-dasharray:3 3 }
 svg .band { stroke:var(--mark); stroke-width:2 } svg .mark { fill:var(--mark) }
+svg .other { fill:var(--other) } svg .bad { fill:var(--bad) }
+pre { background:var(--head); padding:.5rem .7rem; overflow-x:auto; font-size:.82rem; margin:.3rem 0 .6rem }
+pre mark { background:none; color:var(--bad); font-weight:700; text-decoration:underline }
+.verdict { border-left:4px solid var(--mark); background:var(--head); padding:.5rem .8rem }
+.verdict.no { border-color:var(--bad) } code { font-size:.9em; overflow-wrap:anywhere }
 """
 
 

@@ -22,7 +22,7 @@ from prefdata.validation.statistics import statistics_of
 from prefdata.validation.work import Done, part_file
 from prefdata.version import __version__
 
-QUARANTINE, DROPPED, REPORT = "quarantine.jsonl", "dropped.jsonl", "report.json"
+QUARANTINE, DROPPED, REPORT, PAGE = "quarantine.jsonl", "dropped.jsonl", "report.json", "report.html"
 TOOLS = ("jsonschema-rs", "numpy", "orjson", "pyarrow", "xxhash")
 
 
@@ -102,7 +102,7 @@ def statistics(
 
 def seal(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Write the manifest with the hashes of the files beside the shards."""
-    names = [QUARANTINE, DROPPED, REPORT]
+    names = [QUARANTINE, DROPPED, REPORT, PAGE]
     return write_manifest(
         folder,
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ Outcome = Literal["kept", "quarantined", "dropped"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
 EXCERPT_BEFORE, EXCERPT_AFTER = 80, 240
 PART_CHARACTERS = 160
+PLACES_COUNTED = 50
+OTHER_PLACES = "…"
+_ANY = re.compile(r"/[0-9]+(?=/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,10 @@ class Example:
     """Two texts up to and beyond the place where they part, cut to the same start."""
     parting: int = 0
     """Character of both parts at which they differ."""
+    columns: tuple[int, int] | None = None
+    """First marked character of the line and the one after the last, counted from 1; ``None`` for the whole line."""
+    row: str = ""
+    """Hash of the row's content, as baselines know it."""
 
 
 @dataclass(slots=True)
@@ -65,6 +73,8 @@ class Tally:
     """Findings that the baseline knows."""
     fixable: Counter[str] = field(default_factory=Counter)
     """Findings with a fix: "safe" and "unsafe"."""
+    places: dict[str, Counter[str]] = field(default_factory=dict)
+    """For each rule its findings by the place in the row, any message of a side for every one."""
     examples: dict[str, list[Example]] = field(default_factory=dict)
 
     def add(
@@ -90,6 +100,8 @@ class Tally:
         self.known.update(finding.code for finding in findings if finding.code in old)
         self.fixable.update("safe" if finding.fix.safe else "unsafe" for finding in findings if finding.fix)
         self.rows.update(codes)
+        for finding in findings:
+            self._place(finding.code, _ANY.sub("/*", finding.json_path))
         if outcome != "kept":
             by_code = self.quarantined if outcome == "quarantined" else self.dropped
             action = "quarantine" if outcome == "quarantined" else "drop"
@@ -99,6 +111,10 @@ class Tally:
             if len(shown) < self.limit and finding.code not in old:
                 shown.append(example_of(finding, hit, raw))
         return findings, self._graded(before, [f.severity for f in findings if f.code not in old])
+
+    def _place(self, code: str, place: str, count: int = 1) -> None:
+        places = self.places.setdefault(code, Counter())
+        places[place if place in places or len(places) < PLACES_COUNTED else OTHER_PLACES] += count
 
     def add_whole(self, rule: Rule, hits: Iterable[Hit], known: Known = frozenset()) -> list[tuple[str, str]]:
         """Count findings about the data set as a whole; gives code and content hash of each."""
@@ -129,8 +145,11 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add what was found in a later part of the input."""
-        for name in ("findings", "rows", "quarantined", "dropped", "worst", "known", "fixable"):
+        for name in ("findings", "rows", "quarantined", "dropped", "worst", "whole", "known", "fixable"):
             getattr(self, name).update(getattr(other, name))
+        for code, places in other.places.items():
+            for place, count in places.items():
+                self._place(code, place, count)
         for code, examples in other.examples.items():
             shown = self.examples.setdefault(code, [])
             shown.extend(examples[: self.limit - len(shown)])
@@ -157,8 +176,12 @@ def example_of(finding: Finding, hit: Hit, raw: bytes) -> Example:
     if hit.sign and hit.span is None:
         span = _sign_in(raw, span, hit.sign)
     excerpt, mark = excerpt_of(raw, span)
+    places = None
+    if span[1] > span[0]:
+        start = len(raw[: span[0]].decode("utf-8", "replace"))
+        places = (start + 1, start + 1 + len(raw[span[0] : span[1]].decode("utf-8", "replace")))
     if hit.parts is None:
-        return Example(finding, excerpt, mark)
+        return Example(finding, excerpt, mark, columns=places, row=row_hash(raw))
     ours, theirs = hit.parts
     at = parting_of(ours, theirs)
     first = max(0, at - 40)
@@ -167,7 +190,7 @@ def example_of(finding: Finding, hit: Hit, raw: bytes) -> Example:
         lead + visible(ours[first : first + PART_CHARACTERS]),
         lead + visible(theirs[first : first + PART_CHARACTERS]),
     )
-    return Example(finding, excerpt, mark, parts, at - first + len(lead))
+    return Example(finding, excerpt, mark, parts, at - first + len(lead), places, row_hash(raw))
 
 
 def _sign_in(raw: bytes, span: tuple[int, int], sign: str) -> tuple[int, int]:

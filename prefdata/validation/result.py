@@ -57,6 +57,8 @@ class RuleTotal:
     rows: int
     known: int = 0
     """Findings that the baseline knows; they fail no run and are not shown."""
+    places: Mapping[str, int] = field(default_factory=dict)
+    """Findings by their place in the row (a JSON pointer with * for any index), the most frequent first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from prefdata.records.arrow import SIDES, Form
 
+BINS = 40
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 
@@ -44,6 +45,58 @@ class Distribution:
             **{f"p{p}": value for p, value in ranks.items()},
         }
 
+    def bins(self, *, signed: bool = False) -> dict[str, Any]:
+        """How many values fall into each of at most ``BINS`` equal steps; those beyond are in the bins at the ends.
+
+        The steps reach to the 98th percentile; with ``signed`` they are symmetric about 0.
+        """
+        if not self._counts:
+            return {"start": 0, "step": 1, "counts": [], "below": False, "beyond": False}
+        values = np.array(sorted(self._counts), np.int64)
+        counts = np.array([self._counts[value] for value in values.tolist()], np.int64)
+        sizes = np.abs(values) if signed else values
+        order = np.argsort(sizes, kind="stable")
+        below = np.cumsum(counts[order])
+        reach = max(1, int(sizes[order][np.searchsorted(below, 0.98 * below[-1])]))
+        step = _round_step((2 if signed else 1) * (reach + 1) / BINS)
+        number = -(-(reach + 1) // step)
+        start = -number * step if signed else 0
+        number *= 2 if signed else 1
+        index = np.clip((values - start) // step, 0, number - 1)
+        filled = np.bincount(index, counts, number).astype(int)
+        end = start + number * step
+        return {
+            "start": start,
+            "step": step,
+            "counts": filled.tolist(),
+            "below": bool(values[0] < start),
+            "beyond": bool(values[-1] >= end),
+        }
+
+
+def same_bins(first: Distribution, second: Distribution) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The bins of two distributions over the same steps."""
+    both = Distribution()
+    both._counts = first._counts + second._counts
+    frame = both.bins()
+    found = []
+    for one in (first, second):
+        counts = [0] * len(frame["counts"])
+        for value, count in one._counts.items():
+            counts[min(value // frame["step"], len(counts) - 1)] += count
+        found.append({**frame, "counts": counts})
+    return found[0], found[1]
+
+
+def _round_step(least: float) -> int:
+    """The next of 1, 2, 5, 10, 20, 50 ... that is at least ``least``."""
+    size = 1
+    while True:
+        for factor in (1, 2, 5):
+            if factor * size >= least:
+                return factor * size
+        size *= 10
+
 
 def statistics_of(shards: Sequence[Path], form: Form) -> dict[str, Any]:
     """Rows, and for each side its length in characters; for conversations also turns."""
@@ -70,6 +123,12 @@ def statistics_of(shards: Sequence[Path], form: Form) -> dict[str, Any]:
             "chosen_minus_rejected": difference.summary(),
         },
         "chosen_is_longer": round(longer / rows, 4) if rows else None,
+        "histograms": {
+            **dict(zip(("chosen", "rejected"), same_bins(lengths["chosen"], lengths["rejected"]), strict=True)),
+            "prompt": lengths["prompt"].bins(),
+            "chosen_minus_rejected": difference.bins(signed=True),
+            **({"prompt_turns": turns["prompt"].bins()} if form == "chat" else {}),
+        },
         **({"turns": {side: turns[side].summary() for side in SIDES}} if form == "chat" else {}),
     }
 

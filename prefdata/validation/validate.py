@@ -13,7 +13,7 @@ import orjson
 
 from prefdata.errors import InputError, UsageError
 from prefdata.records.ids import file_sha256
-from prefdata.records.output import check_output, replace_folder
+from prefdata.records.output import atomic_file, check_output, replace_folder
 from prefdata.records.sources import sources
 from prefdata.types import Severity
 from prefdata.validation import assemble
@@ -24,6 +24,7 @@ from prefdata.validation.fixing import fix_inputs
 from prefdata.validation.inputs import Digests, open_inputs
 from prefdata.validation.leakage import eval_prompts
 from prefdata.validation.registry import selected
+from prefdata.validation.report.html import render as html_page
 from prefdata.validation.report.json import document
 from prefdata.validation.result import FailOn, Fixes, InputReceipt, ValidationResult
 from prefdata.validation.run import Gathered, Progress, form_of, gather
@@ -55,6 +56,7 @@ def validate(
     overwrite: bool = False,
     examples: int = 20,
     jobs: int = 1,
+    report: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ValidationResult:
     """Check preference pairs in JSONL files and write those that hold as a dataset.
@@ -79,6 +81,8 @@ def validate(
     ``eval_fraction`` of the prompts (0 to 1), chosen by a hash of their text, go to the split ``eval`` with all their
     pairs; of two prompts or more at least one goes to each side. Rows whose prompt stands in a file of ``against`` are
     refused (AUD004).
+
+    ``report`` is a file to write the report to as one HTML page; a dataset has it as report.html.
 
     ``examples`` findings of each rule are kept in detail. ``jobs`` processes share the work; the result does not
     depend on their number.
@@ -115,6 +119,8 @@ def validate(
         asked["baseline"] = file_sha256(Path(baseline))
     if write_baseline is not None:
         check_output(Path(write_baseline), overwrite=True)
+    if report is not None:
+        check_output(Path(report), overwrite=True)
     if eval_fraction:
         if not 0 < eval_fraction < 1:
             raise UsageError(f"eval-fraction is a share of the prompts, not {eval_fraction}", "for example 0.05")
@@ -124,6 +130,8 @@ def validate(
     out = None if output is None else Path(output)
     if out is not None and out.name in ("", ".."):
         out = out.resolve()
+    # A page has figures of all rows, which are taken from shards; without an output these are thrown away.
+    whole = out is not None or report is not None
     with workplace(out, names, overwrite) as place:
         inputs = open_inputs(names, place)
         left, built = place / PARTS, place / DATASET
@@ -146,9 +154,9 @@ def validate(
             mended, inputs = fix_inputs(inputs, settings, fix, to=None if fixed is None else Path(fixed), limit=limit)
         with Digests(inputs) as digests:
             settings = replace(settings, form=form_of(inputs, settings, limit))
-            found = gather(inputs, settings, left, write=out is not None, limit=limit, jobs=jobs, progress=progress)
+            found = gather(inputs, settings, left, write=whole, limit=limit, jobs=jobs, progress=progress)
             recorded: set[tuple[str, str]] = set()
-            _settle(found, names, settings, left, built if out is not None else None, recorded)
+            _settle(found, names, settings, left, built if whole else None, recorded)
             sides, shared = None, None
             if eval_fraction:
                 sides, shared = sides_of(found.parts, left, np.array(found.gone, np.int64), eval_fraction)
@@ -168,10 +176,15 @@ def validate(
             result, form=settings.form if result.counts.kept else None, output=out, fixed=mended, audit=audit
         )
         assert_balanced(found, result.counts)
-        if out is None:
+        if not whole:
             return result
         about = {"rules": [rule.code for rule in rules], "settings": asked}
         result = _assembled(result, found, left, built, about, sides)
+        if report is not None:
+            with atomic_file(Path(report)) as file:
+                file.write((built / assemble.PAGE).read_bytes())
+        if out is None:
+            return replace(result, manifest=None)
         replace_folder(built, out)
         return result
 
@@ -193,7 +206,7 @@ def _settle(
         found.clashes,
         found.rows,
         found.tally,
-        named=set(found.sources) > {NO_SOURCE},
+        named=bool(set(found.sources) - {NO_SOURCE}),
         known=settings.known,
         record=(lambda code, row: recorded.add((code, row))) if settings.record else None,
     )
@@ -219,6 +232,8 @@ def _assembled(
     entries = assemble.write_splits(built, left, splits)
     assemble.assert_written(built, entries, result.counts)
     result = replace(result, statistics=assemble.statistics(built, entries, result.form, found.sources))
+    splits_ = {"splits": {split: {"rows": sum(s["rows"] for s in shards)} for split, shards in entries.items()}}
+    (built / assemble.PAGE).write_bytes(html_page(replace(result, manifest=splits_)).encode())
     report = orjson.dumps(document(result), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     (built / assemble.REPORT).write_bytes(report)
     sealed = assemble.seal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from prefdata.errors import UsageError
@@ -9,6 +10,8 @@ from prefdata.validation.findings import SEVERITIES, Tally
 from prefdata.validation.registry import Rule
 from prefdata.validation.result import Counts, FailOn, InputReceipt, RuleTotal, ValidationResult
 from prefdata.validation.run import Gathered
+
+PLACES_TOLD = 5
 
 
 def share_of(text: float | str | None) -> float | None:
@@ -55,6 +58,7 @@ def result_of(
             tally.findings[rule.code],
             tally.rows[rule.code],
             tally.known[rule.code],
+            dict(tally.places.get(rule.code, Counter()).most_common(PLACES_TOLD)),
         )
         for rule in rules
         if tally.findings[rule.code]

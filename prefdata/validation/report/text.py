@@ -36,6 +36,8 @@ def _findings(result: ValidationResult, width: int, show: int, style: Style) -> 
         place = "all rows" if finding.file is None else f"{finding.file}:{finding.line}"
         yield f"{style(place, 'bold')}: {style(finding.code, finding.severity)} {finding.message}"
         yield from _marked(example, width - len(INDENT), style)
+        if finding.json_path and example.columns:
+            yield f"{INDENT}{style(f'at {finding.json_path}, column {example.columns[0]:,}', 'dim')}"
         if finding.hint and said.get(finding.code) != finding.hint:
             yield f"{INDENT}{style('help', 'help')}: {finding.hint}"
         if finding.fix is not None:
@@ -107,6 +109,9 @@ def _totals(result: ValidationResult, style: Style) -> Iterator[str]:
     yield f"{head}  {'known':>9}" if known else head
     for total in result.totals:
         yield _total(total, names, style) + (f"  {total.known:9,}" if known else "")
+        places = [f"{count:,} at {place or 'the whole row'}" for place, count in total.places.items()]
+        if len(places) > 1:
+            yield style(f"{'':8} {', '.join(places)}", "dim")
     yield ""
     safe, unsafe = (result.fixable.get(kind, 0) for kind in ("safe", "unsafe"))
     if safe or unsafe:
