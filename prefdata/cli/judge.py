@@ -213,6 +213,8 @@ def _print_calibration(found: Calibration) -> None:
 
     for block in blocks(found.agreement):
         click.echo(block + "\n")
+    alphas = [[name, kappa(alpha)] for name, alpha in found.alphas.items()]
+    click.echo("With people: Krippendorff's alpha, ordinal (95% interval)\n" + table(["", "alpha"], alphas) + "\n")
     rows = []
     for each in found.options:
         money = "-" if each.dollars is None else f"${each.dollars:.2f}"

@@ -8,6 +8,7 @@ are held in memory.
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -18,7 +19,7 @@ import numpy as np
 from prefdata.pairing.agreement import Agreement
 from prefdata.pairing.pairs import PairingSettings, pairs_of
 from prefdata.pairing.votes import EQUAL, comparisons, judge_name, views_of_couples
-from prefdata.stats import Estimate, Rate, bootstrap, rate
+from prefdata.stats import Estimate, Rate, bootstrap, krippendorff_alpha, rate
 from prefdata.types import Judgment, ResponseSet
 
 FEW = 10
@@ -64,6 +65,8 @@ class Calibration:
 
     agreement: Agreement
     """The report of ``prefdata agree`` with people as gold."""
+    alphas: Mapping[str, Estimate]
+    """Krippendorff's alpha (ordinal: first, tie, second) of each judge and people, with a bootstrap interval."""
     weights: Mapping[str, float]
     """Of the judges' votes, by ``kind:name``; empty for one judge."""
     options: tuple[Option, ...]
@@ -93,15 +96,24 @@ class Calibrator:
         self._sets: list[tuple[ResponseSet, list[Judgment], dict[tuple[str, str], str]]] = []
         self._right: dict[str, int] = {}
         self._decided: dict[str, int] = {}
+        self._units: dict[str, Counter[tuple[int, ...]]] = defaultdict(Counter)
 
     def add(self, response_set: ResponseSet, judgments: Sequence[Judgment], people: Sequence[Judgment]) -> None:
         """One response set; people's majority on a couple is what is right, and couples without one do not count."""
         aliases = {response.id: response.id for response in response_set.responses}
-        gold = {couple: one.winner for couple, one in comparisons(people, aliases).items() if one.winner is not None}
+        said = {couple: one for couple, one in comparisons(people, aliases).items() if sum(one.votes)}
+        gold = {couple: one.winner for couple, one in said.items() if one.winner is not None}
         self._sets.append((response_set, list(judgments), gold))
         for couple, seen in views_of_couples(judgments, aliases).items():
-            for view in seen if couple in gold else ():
+            for view in seen if couple in said else ():
                 name = judge_name(view.judge)
+                if view.vote.counts:
+                    unit = [0, 0, 0]
+                    for winner in (view.vote.winner, said[couple].winner):
+                        unit[1 if winner is None else 2 * couple.index(winner)] += 1
+                    self._units[name][tuple(unit)] += 1
+                if couple not in gold:
+                    continue
                 self._decided[name] = self._decided.get(name, 0) + (view.vote.winner is not None)
                 self._right[name] = self._right.get(name, 0) + (view.vote.winner == gold[couple])
 
@@ -135,7 +147,8 @@ class Calibrator:
             for samples in sorted({1, self._samples})
         }
         options = {choice: self._option(*choice, own) for choice, own in outcomes.items()}
-        return Calibration(agreement, weights, tuple(options.values()), self._recommended(options, outcomes))
+        alphas = {name: krippendorff_alpha(self._units[name], "ordinal", seed=self._seed) for name in names}
+        return Calibration(agreement, alphas, weights, tuple(options.values()), self._recommended(options, outcomes))
 
     def _outcomes(self, jury: Collection[str], samples: int, weights: Mapping[str, float]) -> list[_Outcome]:
         settings = PairingSettings(strategy="all", weights=weights, ranking=self._settings.ranking)
@@ -209,7 +222,8 @@ class Calibrator:
             tell = f"which {own.couples} couples do not tell from nothing, for {more}"
             reasons.append(f"{_named(options[best])} scores {points}, {tell}")
         elif len(options) > 1:
-            reasons.append("every cheaper choice scores less, by more than chance explains")
+            cheaper = "every cheaper choice scores less, by more than chance explains"
+            reasons.append(cheaper if cheap[0] != best else "no other choice scores more, and none takes less")
         margin = self._margin(outcomes[taken], reasons)
         if own.couples < FEW_COUPLES:
             reasons.append(f"{own.couples} couples are few: more judgments by people would make this surer")

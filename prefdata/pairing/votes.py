@@ -42,7 +42,7 @@ class Comparison:
     votes: tuple[float, float, float]
     """Judges for ``ids[0]``, for ``ids[1]``, and for neither, each by its weight (1 unless weights are given)."""
     score_difference: float | None
-    """Score of ``ids[0]`` less that of ``ids[1]``: the mean over judges of each judge's mean; None without scores."""
+    """Score of ``ids[0]`` less that of ``ids[1]``, where all judges that count give scores on one scale."""
     judgment_ids: tuple[str, ...]
     probability: float = 0.5
     """P(``ids[0]`` is better): the weighted mean of what each judge says; 0.5 where none says anything."""
@@ -208,7 +208,7 @@ def _compare(
         reason,
         detail,
         (tally[couple[0]], tally[couple[1]], tally[None]),
-        _score_difference(seen),
+        _score_difference(seen, judges, weights),
         tuple(sorted({sighting.judgment.id for sighting in seen})),
         _probability(seen, weights),
     )
@@ -277,12 +277,24 @@ def _logistic(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def _score_difference(seen: Sequence[Sighting]) -> float | None:
-    """Mean over judges of the mean difference in score; fsum makes it independent of the order of judgments."""
+def _score_difference(seen: Sequence[Sighting], judges: Sequence[View], weights: Mapping[str, float]) -> float | None:
+    """Mean difference in score, over judges by weight, of each judge's mean; fsum makes it independent of their order.
+
+    None unless every judge whose vote counts gives scores, all on one scale: points of one rubric are, those of two
+    rules or reward models are not.
+    """
+    voters = {view.judge for view in judges if view.vote.counts and weight_of(view.judge, weights)}
     differences: dict[Judge, list[float]] = defaultdict(list)
     for sighting in seen:
         scores = sighting.judgment.scores
-        if sighting.first in scores and sighting.second in scores:
+        if sighting.judgment.judge in voters and sighting.first in scores and sighting.second in scores:
             differences[sighting.judgment.judge].append(scores[sighting.first] - scores[sighting.second])
-    means = [math.fsum(own) / len(own) for own in differences.values()]
-    return math.fsum(means) / len(means) if means else None
+    if not voters or differences.keys() != voters or len({_scale(judge) for judge in voters}) > 1:
+        return None
+    means = [weight_of(judge, weights) * math.fsum(own) / len(own) for judge, own in differences.items()]
+    return math.fsum(means) / math.fsum(weight_of(judge, weights) for judge in voters)
+
+
+def _scale(judge: Judge) -> Judge | tuple[str, str | None]:
+    """What two judges must share for their scores to be comparable."""
+    return (judge.kind, judge.template_sha256) if judge.kind in ("human", "llm") else judge

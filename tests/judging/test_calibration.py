@@ -20,22 +20,20 @@ from tests.servers import Reply, Request, Server, completion
 
 
 def sets(count: int) -> list[dict[str, Any]]:
-    """The better response says so; in half of the sets it is the shorter one."""
-    return [row(f"s{n}", f"good {n}", f"bad {n}" + " and long" * (n % 2)) for n in range(count)]
+    """The better response says so; in half of the sets it is the shorter one, in a third it stands second."""
+    both = [(f"good {n}", f"bad {n}" + " and long" * (n % 2)) for n in range(count)]
+    return [row(f"s{n}", *(texts if n % 3 else texts[::-1])) for n, texts in enumerate(both)]
 
 
-def human(count: int, better: str = "r0", worse: str = "r1") -> list[dict[str, Any]]:
+def human(count: int) -> list[dict[str, Any]]:
     judge = {"kind": "human", "name": "ann"}
-    return [
-        {
-            "id": f"h{n}",
-            "response_set_id": f"s{n}",
-            "shown": ["r0", "r1"],
-            "ranking": [[better], [worse]],
-            "judge": judge,
-        }
-        for n in range(count)
-    ]
+    made = []
+    for n in range(count):
+        ranking = [["r0"], ["r1"]] if n % 3 else [["r1"], ["r0"]]
+        made.append(
+            {"id": f"h{n}", "response_set_id": f"s{n}", "shown": ["r0", "r1"], "ranking": ranking, "judge": judge}
+        )
+    return made
 
 
 def judging(request: Request, count: int) -> Reply:
@@ -77,7 +75,10 @@ def test_a_jury_is_weighed_by_its_agreement_with_people_before_the_rest_is_judge
     by_judge = {each.judge: each for each in found.agreement.judges}
     assert by_judge["llm:wise"].accuracy is not None
     assert by_judge["llm:wise"].accuracy.mean.value == 1
-    assert {each.name for each in found.agreement.baselines} >= {"longest wins"}
+    assert found.alphas["llm:wise"].value == 1
+    assert found.alphas["llm:vain"].value is not None
+    assert found.alphas["llm:vain"].value < 0.2
+    assert {each.name for each in found.agreement.baselines} == {"longest wins", "first shown wins"}
     assert result.calibration == found
 
 
@@ -133,7 +134,7 @@ def test_a_margin_is_recommended_where_pairs_below_it_do_harm() -> None:
     for n in range(60):
         response_set = response_set_from(row(f"s{n}", "a", "b"))
         wrong = n < 20 and n % 4 != 0  # of the 20 narrow ones 15 are wrong, of the 40 wide ones none
-        best, worst = ("r1", "r0") if wrong else ("r0", "r1")
+        best, worst = ("r1", "r0") if wrong == (n % 3 != 0) else ("r0", "r1")
         scores = {best: 5.5 if n < 20 else 8.0, worst: 5.0}
         record = {
             "id": f"j{n}", "response_set_id": f"s{n}", "shown": ["r0", "r1"], "ranking": [[best], [worst]],
