@@ -39,6 +39,8 @@ class PairTrainer(DPOTrainer):
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         self.speed.install(self)  # called by TRL's constructor, once the models stand
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:  # weights are in pieces: TRL puts them together
+            return super()._precompute_ref_logps(dataset, name, batch_size)
         return self.speed.with_references(self, dataset, batch_size)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:

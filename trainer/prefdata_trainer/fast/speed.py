@@ -20,6 +20,8 @@ from prefdata_trainer.fast.sampling import LengthGrouped, worth_grouping
 from prefdata_trainer.fast.support import differs, obstacle_to_all, obstacle_to_sharing
 
 SECONDS_BETWEEN_LINES = 10.0
+READING = 4
+"""Batches of training that are read at once where nothing has to be kept for a gradient."""
 REFERENCES = ("ref_chosen_logps", "ref_rejected_logps")
 
 
@@ -123,6 +125,8 @@ class Speed:
     def with_references(self, trainer: Any, dataset: Dataset, batch_size: int) -> Dataset:
         """``dataset`` with the reference's log-probabilities of each pair as two more columns."""
         cache = self.cache
+        if not trainer.args.precompute_ref_batch_size:
+            batch_size *= READING
         how = {**circumstances(trainer, batch_size), "layout": [self.found["fast"], self.found["prefix_sharing"]]}
         blocks = [range(at, min(at + BLOCK, len(dataset))) for at in range(0, len(dataset), BLOCK)]
         known: list[Any] = [None] * len(blocks)

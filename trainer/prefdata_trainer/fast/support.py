@@ -26,6 +26,8 @@ def obstacle_to_all(trainer: Any) -> str | None:
         return "the model is an encoder and a decoder"
     if getattr(trainer, "aux_loss_enabled", False):
         return "the router's auxiliary loss counts every token that is read"
+    if args.deepspeed or args.fsdp:
+        return "that has not been tested under DeepSpeed and FSDP"
     if args.torch_compile:
         return "--torch_compile would compile anew for every batch"
     if trainer.accelerator.parallelism_config is not None:
@@ -54,8 +56,6 @@ def obstacle_to_sharing(model: Any, args: Any, longest: int) -> str | None:
         return f"some layers see only {window:,} tokens, and a pair has {longest:,}"
     if args.neftune_noise_alpha:
         return "NEFTune's noise depends on the length of a row"
-    if args.deepspeed or args.fsdp:
-        return "that has not been tested under DeepSpeed and FSDP"
     return None
 
 
