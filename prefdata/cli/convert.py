@@ -8,12 +8,13 @@ import click
 
 from prefdata.cli import common
 from prefdata.cli.output import print_json, say
+from prefdata.cli.pairing import length_matched as length_matched_option
 from prefdata.cli.pairing import min_margin as min_margin_option
 from prefdata.cli.pairing import strategy as strategy_option
 from prefdata.conversion.convert import ConvertResult, convert
 from prefdata.conversion.mapping import given, save
 from prefdata.conversion.registry import EXPORTS, FORMATS
-from prefdata.conversion.work import Tie
+from prefdata.conversion.work import TIES, Tie
 from prefdata.pairing.pairs import Strategy
 
 
@@ -62,7 +63,12 @@ def _list_formats(context: click.Context, _parameter: click.Parameter, wanted: b
 @click.option("--push-to-hub", metavar="OWNER/NAME", help="Upload the output with a data set card.")
 @click.option("--private", is_flag=True, help="Make the repository of --push-to-hub private.")
 @click.option(
-    "--tie", type=click.Choice(["drop", "fail"]), default="drop", show_default=True, help="What a tie is, for pairs."
+    "--tie",
+    type=click.Choice(TIES),
+    default="drop",
+    show_default=True,
+    help="What a tie is, for pairs: dropped with its reason; (keep) a tie record with margin 0, probability 0.5 and "
+    "metadata.tie; (soft) the same, and every pair that judges made has their probability; or the end of the run.",
 )
 @click.option(
     "--dropped",
@@ -76,6 +82,7 @@ def _list_formats(context: click.Context, _parameter: click.Parameter, wanted: b
 )
 @strategy_option
 @min_margin_option
+@length_matched_option
 @click.option(
     "--formats",
     is_flag=True,
@@ -108,6 +115,7 @@ def command(
     judgments: Path | None,
     strategy: Strategy,
     min_margin: float,
+    length_matched: float | None,
     seed: int,
     limit: int | None,
     overwrite: bool,
@@ -139,6 +147,7 @@ def command(
         judgments=judgments,
         strategy=strategy,
         min_margin=min_margin,
+        length_matched=length_matched,
         seed=seed,
         overwrite=overwrite,
         limit=limit,

@@ -18,7 +18,7 @@ from prefdata.conversion.hub import Card, check_name, push
 from prefdata.conversion.mapping import checked
 from prefdata.conversion.outcomes import Export
 from prefdata.conversion.registry import EXPORTS, FORMATS, named
-from prefdata.conversion.work import DROPPED, JUDGMENTS, ConvertCounts, Tie, Work
+from prefdata.conversion.work import DROPPED, JUDGMENTS, TIES, ConvertCounts, Tie, Work
 from prefdata.conversion.writing import PARQUET, DatasetInfo, ParquetRows, row_writer
 from prefdata.errors import UsageError
 from prefdata.pairing.pairs import PairingSettings, Strategy
@@ -78,6 +78,7 @@ def convert(
     judgments: str | Path | None = None,
     strategy: Strategy = "best-worst",
     min_margin: float = 0.0,
+    length_matched: float | None = None,
     seed: int = 0,
     overwrite: bool = False,
     limit: int | None = None,
@@ -90,8 +91,9 @@ def convert(
     and ``revision`` choose a part of these. ``columns`` maps prompt, chosen and rejected (or prompt, completion and
     label) to the columns of files in no known format; sides that look swapped are refused unless ``as_mapped``.
 
-    ``tie`` says what a tie is: dropped with its reason, or a failure; written as judgments, ties are kept. Where a
-    format ranks more than two responses, ``strategy``, ``min_margin`` and ``seed`` choose pairs as ``prefdata pair``
+    ``tie`` says what a tie is: dropped with its reason, a failure, or (keep, soft) a record of margin 0, probability
+    1/2 and ``metadata.tie``, which no foreign format takes; written as judgments, ties are kept. Where a format ranks
+    responses, ``strategy``, ``min_margin``, ``length_matched``, ``seed`` and ``tie`` make pairs as ``prefdata pair``
     does. ``limit`` takes the first rows only. ``push_to_hub`` uploads the output with a data set card.
     Raises UsageError, InputError, OutputExistsError, DatasetError and ServiceError.
     """
@@ -105,6 +107,11 @@ def convert(
         raise UsageError("--from and --map say two things", "leave out --from")
     renames = None if columns is None else checked(columns)
     export = _export(to)
+    if tie not in TIES:
+        raise UsageError(f"there is no tie policy {tie!r}", f"choose one of {', '.join(TIES)}")
+    settings = PairingSettings(
+        strategy, min_margin, seed, tie="drop" if tie == "fail" else tie, length_matched=length_matched
+    )
     out = Path(output) if output is not None else None
     if out is None and (dropped is not None or judgments is not None or push_to_hub is not None or to == PARQUET):
         raise UsageError("this needs an output (further files, Parquet, the hub)", "pass -o too")
@@ -128,7 +135,7 @@ def convert(
         table = ParquetRows(file) if file is not None else None
         put = table.put if table is not None else partial(into.write, MAIN)
         write = None if to == "responses" else put if export is None else row_writer(export, put)
-        work = Work(found.format, tie, PairingSettings(strategy, min_margin, seed), into, write)
+        work = Work(found.format, tie, settings, into, write)
         rows = chain.from_iterable(raw_rows(source, name, part) for name, source in local)
         for together in groups(islice(rows, limit), found.format, into.scratch("groups.sqlite")):
             work.take(together)

@@ -26,6 +26,8 @@ class Paired:
     record: dict[str, Any]
     row: int = 0
     """Which row of its group it comes from."""
+    tie: str | None = None
+    """What says that neither side is better, though the file calls one of them chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,13 +141,14 @@ def paired(
     rejected: Side,
     *,
     used: Collection[str],
+    tie: str | None = None,
     **more: Any,
 ) -> Paired | NoPair:
     """A pair in canonical form: completions hold only what follows the prompt.
 
     Without a prompt, what both sides begin with is the prompt; with one, a prompt that both sides repeat is taken off
     them. Text stays text where all three are text. ``more`` are further keys of the record; columns of ``row`` that are
-    not ``used`` go to the metadata under "fields".
+    not ``used`` go to the metadata under "fields". ``tie`` says why neither side is better, where that is so.
     """
     if prompt is None or not all(isinstance(part, str) for part in (prompt, chosen, rejected)):
         if prompt is None and (isinstance(chosen, str) or isinstance(rejected, str)):
@@ -167,7 +168,7 @@ def paired(
     record.update((name, value) for name, value in more.items() if value is not None)
     if fields := leftover(row, used):
         record["metadata"] = {**record.get("metadata", {}), "fields": fields}
-    return Paired(record)
+    return Paired(record, tie=tie)
 
 
 def leftover(row: Row, used: Collection[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from prefdata.conversion.carrying import CARRIED, carried, restore
 from prefdata.conversion.outcomes import Format, NoPlaceError, Outcome, Paired, Ranked, WrongShapeError
@@ -16,7 +16,8 @@ from prefdata.records.codec import judgment_record, pair_id, pair_record, respon
 from prefdata.records.sinks import MAIN, Sinks
 from prefdata.schema import SchemaName, validator, violations
 
-Tie = Literal["drop", "fail"]
+Tie = Literal["drop", "keep", "soft", "fail"]
+TIES: tuple[Tie, ...] = get_args(Tie)
 
 Writer = Callable[[dict[str, Any]], None]
 """Puts a pair into the output; raises NoPlaceError where its format cannot hold it."""
@@ -104,6 +105,11 @@ class Work:
         if row.value is not None and CARRIED in row.value:
             record = restore(record, carried(row.value))
         record["id"] = record["id"] or pair_id(record)
+        if outcome.tie is not None:
+            if self._tie in ("drop", "fail"):
+                self._drop(row, "tie", outcome.tie, raw=True)
+                return
+            record |= {"margin": 0.0, "probability": 0.5, "metadata": {**record.get("metadata", {}), "tie": "tie"}}
         if problem := _problem("preference_pair", record):
             self._drop(row, "wrong-shape", problem, raw=True)
             return

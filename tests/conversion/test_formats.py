@@ -110,6 +110,14 @@ def test_ties_are_dropped_with_their_reason(tmp_path: Path, name: str) -> None:
     assert reasons(tmp_path, tie, from_=name) == {"tie": 1}
     with pytest.raises(api.PrefdataError, match=r"a tie: .*line 1"):
         convert(tmp_path, tie, from_=name, tie="fail")
+    for policy in ("keep", "soft"):
+        (kept,) = convert(tmp_path, tie, from_=name, tie=policy).pairs
+        assert kept.metadata["tie"] == "tie"
+        if policy == "keep" or name != "pandalm":  # where one of three people has a preference, soft says so
+            assert (kept.margin, kept.probability) == (0, 0.5)
+        else:
+            assert kept.probability == pytest.approx(2 / 3)
+        assert {last(kept.chosen), last(kept.rejected)} == {"BETTER", "WORSE"}
 
 
 def test_ties_stay_in_judgments(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefdata.conversion.outcomes import Format, NoPair, Outcome, Row, each
+from prefdata.conversion.outcomes import Format, Outcome, Row, each
 from prefdata.conversion.sides import number, paired, text
 
 RATINGS = ("chosen_avg_rating", "rejected_avg_rating")
@@ -14,14 +14,13 @@ def detect(row: Row) -> float:
 
 def read(row: Row) -> Outcome:
     chosen, rejected = (number(row, name) for name in RATINGS)
-    if chosen == rejected:
-        return NoPair("tie", f"both responses have a mean rating of {chosen:g}")
     return paired(
         row,
         text(row, "instruction"),
         text(row, "chosen_response"),
         text(row, "rejected_response"),
         used=("instruction", "chosen_response", "rejected_response", *RATINGS),
+        tie=f"both responses have a mean rating of {chosen:g}" if chosen == rejected else None,
         score_chosen=chosen,
         score_rejected=rejected,
         margin=chosen - rejected,

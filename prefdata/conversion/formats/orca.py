@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefdata.conversion.outcomes import Format, NoPair, Outcome, Row, each
+from prefdata.conversion.outcomes import Format, Outcome, Row, each
 from prefdata.conversion.sides import assistant, paired, system, text, user
 
 
@@ -13,8 +13,6 @@ def detect(row: Row) -> float:
 
 
 def read(row: Row) -> Outcome:
-    if row.get("status") == "tie":  # distilabel's: its second judge saw no difference
-        return NoPair("tie", 'column "status" says so')
     question = "question" if row.get("question") is not None else "input"
     return paired(
         row,
@@ -22,6 +20,8 @@ def read(row: Row) -> Outcome:
         [assistant(text(row, "chosen"))],
         [assistant(text(row, "rejected"))],
         used=("system", question, "chosen", "rejected"),
+        # distilabel's: its second judge saw no difference
+        tie='column "status" says so' if row.get("status") == "tie" else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefdata.conversion.outcomes import Format, NoPair, Outcome, Row, each
+from prefdata.conversion.outcomes import Format, Outcome, Row, each
 from prefdata.conversion.sides import column, is_messages, messages, number, paired, text
 
 COLUMNS = ("prompt", "prompt_id", "chosen", "rejected", "messages", "score_chosen", "score_rejected")
@@ -16,8 +16,6 @@ def detect(row: Row) -> float:
 
 def read(row: Row) -> Outcome:
     scores = number(row, "score_chosen"), number(row, "score_rejected")
-    if scores[0] == scores[1]:
-        return NoPair("tie", f"both sides have a score of {scores[0]:g}")
     text(row, "prompt")  # the same as the first user turn of both sides, which hold the whole context
     chosen, rejected = (messages(column(row, side), side) for side in ("chosen", "rejected"))
     return paired(
@@ -26,6 +24,7 @@ def read(row: Row) -> Outcome:
         chosen,
         rejected,
         used=COLUMNS,
+        tie=f"both sides have a score of {scores[0]:g}" if scores[0] == scores[1] else None,
         score_chosen=scores[0],
         score_rejected=scores[1],
         margin=scores[0] - scores[1],
