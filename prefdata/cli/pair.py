@@ -42,6 +42,17 @@ from prefdata.pairing.ranking import RANKINGS, Ranking
     metavar="FILE|auto",
     help="Weights of the judges' votes (YAML, 'human:ann: 0.8'), or auto: by agreement with the other judges.",
 )
+@click.option(
+    "--gold",
+    metavar="FILE",
+    multiple=True,
+    help="Judgments that are right: each judge's vote weighs by how often it agrees with them.",
+)
+@click.option(
+    "--criterion",
+    metavar="NAME",
+    help="Pair by the judgments of one criterion, or by the ratings on it. [default: by the verdicts on the whole]",
+)
 @common.seed
 @common.limit
 @common.overwrite
@@ -59,6 +70,8 @@ def command(
     length_matched: float | None,
     ranking: Ranking,
     weights: str | None,
+    gold: tuple[str, ...],
+    criterion: str | None,
     seed: int,
     limit: int | None,
     overwrite: bool,
@@ -81,6 +94,8 @@ def command(
         length_matched=length_matched,
         ranking=ranking,
         weights=weights,
+        gold=gold or None,
+        criterion=criterion,
         seed=seed,
         overwrite=overwrite,
         limit=limit,

@@ -13,7 +13,7 @@ from prefdata.errors import InputError
 from prefdata.pairing.agreement import Agreement, Group
 from prefdata.pairing.counting import Tally
 from prefdata.pairing.criteria import split
-from prefdata.pairing.index import JudgmentIndex, Part
+from prefdata.pairing.index import PARTS, JudgmentIndex
 from prefdata.pairing.page import page
 from prefdata.pairing.pair import Paths, path_names
 from prefdata.records.codec import response_set_from
@@ -22,7 +22,6 @@ from prefdata.records.rows import Row, nothing_to_do, read_rows
 from prefdata.records.sources import Source, sources
 from prefdata.types import ResponseSet
 
-PARTS: tuple[Part, Part] = ("judgments", "gold")
 SOURCE_KEYS = ("source", "dataset", "category", "domain")
 """Keys of a prompt's metadata that say where it is from; the first one there counts."""
 

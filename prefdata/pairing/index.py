@@ -6,16 +6,18 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import orjson
 
+from prefdata.pairing.criteria import criteria_of
 from prefdata.records.codec import judgment_from
 from prefdata.records.rows import BOM, Row, nothing_to_do, read_rows
 from prefdata.records.sources import Source
 from prefdata.types import Judgment
 
 Part = Literal["judgments", "gold"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class Placed(NamedTuple):
@@ -31,6 +33,8 @@ class JudgmentIndex:
     """Judgments on disk by the id of their response set; the file is new and belongs to this index."""
 
     def __init__(self, path: Path) -> None:
+        self.criteria: set[str | None] = set()
+        """What the judgments speak of: criteria, and None for the whole."""
         path.unlink(missing_ok=True)
         self._db = sqlite3.connect(path)
         # The file is rebuilt from the inputs after a crash: nothing in it is worth a journal.
@@ -54,6 +58,10 @@ class JudgmentIndex:
                     yield row
                 else:
                     taken += 1
+                    if part == "judgments":
+                        self.criteria |= criteria_of(row.noun)
+                        if row.noun.criterion is None:
+                            self.criteria.add(None)
                     self._db.execute(
                         "INSERT INTO judgment VALUES (?, ?, ?, ?, ?)",
                         (row.noun.response_set_id, part, row.file, row.line, row.raw),

@@ -7,13 +7,14 @@ pair, or it stands in the dropped file with its reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from prefdata.errors import UsageError
-from prefdata.pairing.index import JudgmentIndex, Placed
+from prefdata.pairing.criteria import by_criterion
+from prefdata.pairing.index import PARTS, JudgmentIndex, Placed
 from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, TiePolicy, dropped_record, pairs_of
 from prefdata.pairing.ranking import Ranking
 from prefdata.pairing.votes import EQUAL, distinct
@@ -44,7 +45,8 @@ class PairCounts:
     """Lines that hold a judgment."""
     used: int = 0
     unused: Counter[str] = field(default_factory=Counter)
-    """Judgments that bear on nothing, by reason: unknown-response-set, unknown-response, duplicate-judgment."""
+    """Judgments that bear on nothing, by reason: unknown-response-set, unknown-response, duplicate-judgment,
+    other-criterion."""
     invalid_lines: int = 0
     """Lines of any input that hold no record, or one whose id stood on a line before."""
 
@@ -87,6 +89,8 @@ def pair(
     length_matched: float | None = None,
     ranking: Ranking = "majority",
     weights: Mapping[str, float] | str | Path | None = None,
+    gold: Paths | None = None,
+    criterion: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     limit: int | None = None,
@@ -96,13 +100,18 @@ def pair(
     ``tie`` and ``length_matched`` are those of ``PairingSettings``.
 
     ``ranking`` says how responses are ranked. ``weights`` are of the judges' votes, by ``kind:name``: a mapping, a YAML
-    or JSON file, or "auto" from how often a judge agrees with the majority of the others.
+    or JSON file, or "auto" from how often a judge agrees with the majority of the others, or with the judgments of
+    ``gold``, which make weights of themselves.
+
+    ``criterion`` takes the judgments of one criterion, and rankings by ratings on it; without it those of the whole.
 
     Without ``output`` both are returned. ``limit`` takes only the first lines of ``responses``. Given the judgments
     and settings of ``prefdata judge``, the pairs are those that it wrote. Raises UsageError, InputError and
     OutputExistsError.
     """
-    given_weights = _given(weights)
+    if gold is not None and weights not in (None, AUTO):
+        raise UsageError("gold and given weights say two things", "leave out one of them")
+    given_weights = _given(AUTO if gold is not None else weights)
     settings = PairingSettings(
         strategy=strategy,
         min_margin=min_margin,
@@ -129,11 +138,16 @@ def pair(
         for row in index.load(judgment_files):
             counts.invalid_lines += 1
             into.write(DROPPED, invalid_record(row))
+        criterion = _criterion(index.criteria, criterion)
+        for _ in index.load(sources(path_names(gold)) if gold is not None else (), "gold"):
+            counts.invalid_lines += 1
         if given_weights is None:
-            settings = replace(settings, weights=_from_agreement(index))
+            settings = replace(settings, weights=_from_agreement(index, criterion, gold=gold is not None))
         for response_set in _response_sets(response_files, index, counts, into, limit):
-            own = _usable(response_set, index.of(response_set.id), counts, into)
+            own = _usable(response_set, index.of(response_set.id), counts, into, criterion)
             made, gone = pairs_of(response_set, own, settings)
+            if criterion is not None:
+                made = [replace(one, metadata={**one.metadata, "criterion": criterion}) for one in made]
             _count(counts, made, gone)
             for one in made:
                 into.write(MAIN, pair_record(one))
@@ -159,10 +173,29 @@ def _given(weights: Mapping[str, float] | str | Path | None) -> Mapping[str, flo
     return None if str(weights) == AUTO else read_weights(Path(weights))
 
 
-def _from_agreement(index: JudgmentIndex) -> Mapping[str, float]:
+def _criterion(spoken: Set[str | None], wanted: str | None) -> str | None:
+    """What the pairs are made by; raises UsageError where it is not said, or nobody speaks of it."""
+    names = ", ".join(sorted(name for name in spoken if name is not None))
+    if wanted is not None and wanted not in spoken:
+        raise UsageError(
+            f"no judgment speaks of the criterion {wanted!r}",
+            f"criteria: {names}" if names else "leave out --criterion",
+        )
+    if wanted is None and None not in spoken:
+        if len(spoken) > 1:
+            raise UsageError(f"the judgments are of several criteria: {names}", "choose one with --criterion")
+        return next(iter(spoken), None)
+    return wanted
+
+
+def _from_agreement(index: JudgmentIndex, criterion: str | None, *, gold: bool) -> Mapping[str, float]:
     found = AgreementWeights()
     for id in index.response_set_ids():
-        found.add([placed.judgment for placed in index.of(id)])
+        own, right = (
+            [one for placed in index.of(id, part) if (one := by_criterion(placed.judgment, criterion)) is not None]
+            for part in PARTS
+        )
+        found.add(own, right if gold else None)
     return found.weights()
 
 
@@ -188,8 +221,10 @@ def _response_sets(
         raise nothing_to_do(" ".join(file.name for file in files), "response set", first)
 
 
-def _usable(response_set: ResponseSet, found: Sequence[Placed], counts: PairCounts, into: Sinks) -> list[Judgment]:
-    """The judgments that name only responses of the set; the others are listed."""
+def _usable(
+    response_set: ResponseSet, found: Sequence[Placed], counts: PairCounts, into: Sinks, criterion: str | None
+) -> list[Judgment]:
+    """The judgments of ``criterion`` that name only responses of the set; those of other responses are listed."""
     known = {response.id for response in response_set.responses}
     own: list[Judgment] = []
     for placed in found:
@@ -199,8 +234,10 @@ def _usable(response_set: ResponseSet, found: Sequence[Placed], counts: PairCoun
             counts.unused["unknown-response"] += 1
             detail = f"response set {response_set.id} has no response {unknown[0]}"
             into.write(DROPPED, _listed(placed, "unknown-response", detail))
+        elif (said := by_criterion(judgment, criterion)) is None:
+            counts.unused["other-criterion"] += 1
         else:
-            own.append(judgment)
+            own.append(said)
     single = distinct(own)
     counts.used += len(single)
     if repeated := len(own) - len(single):

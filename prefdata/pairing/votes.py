@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from types import MappingProxyType
 from typing import Literal
@@ -105,12 +105,22 @@ def verdict(judgment: Judgment, first: str, second: str) -> Verdict:
 
 
 def distinct(judgments: Sequence[Judgment]) -> list[Judgment]:
-    """``judgments`` without exact repetitions (the same file given twice counts once)."""
+    """``judgments`` without exact repetitions (the same file given twice counts once).
+
+    A person is one judge, whatever the rubric: a vote by each of two would count that person twice.
+    """
     by_id: dict[str, list[Judgment]] = defaultdict(list)
     for judgment in judgments:
         if judgment not in by_id[judgment.id]:
             by_id[judgment.id].append(judgment)
-    return [judgment for same in by_id.values() for judgment in same]
+    return [_by_person(judgment) for same in by_id.values() for judgment in same]
+
+
+def _by_person(judgment: Judgment) -> Judgment:
+    judge = judgment.judge
+    if judge.kind != "human" or judge == (person := Judge(judge.kind, judge.name)):
+        return judgment
+    return replace(judgment, judge=person)
 
 
 def sightings(judgments: Sequence[Judgment], aliases: Mapping[str, str]) -> dict[Couple, list[Sighting]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from prefdata.errors import InputError, UsageError
-from prefdata.pairing.votes import EQUAL, judge_name, sightings, views
+from prefdata.pairing.votes import EQUAL, comparisons, judge_name, sightings, views
 from prefdata.types import Judgment
 
 AUTO = "auto"
@@ -44,8 +44,8 @@ class AgreementWeights:
 
     Nitzan and Paroush 1982 (Int. Econ. Rev. 23:289): a voter who is right with probability p weighs ln(p / (1 - p)),
     here at least 0. p is estimated, with one agreement and one disagreement added, from the couples on which both the
-    judge and the majority of the others name a winner. Weights are scaled to a mean of 1; a judge without such a couple
-    weighs 1.
+    judge and the majority of the others (or gold, where it is given) name a winner. Weights are scaled to a mean of 1;
+    a judge without such a couple weighs 1.
     """
 
     def __init__(self) -> None:
@@ -53,8 +53,9 @@ class AgreementWeights:
         self._compared: Counter[str] = Counter()
         self._seen: set[str] = set()
 
-    def add(self, judgments: Sequence[Judgment]) -> None:
-        """The judgments of one response set."""
+    def add(self, judgments: Sequence[Judgment], gold: Sequence[Judgment] | None = None) -> None:
+        """The judgments of one response set, and those that are right, where some are known."""
+        right = None if gold is None else comparisons(gold, {id: id for judgment in gold for id in judgment.shown})
         aliases = {id: id for judgment in judgments for id in judgment.shown}
         for couple, seen in sightings(judgments, aliases).items():
             votes = [(judge_name(view.judge), view.vote.winner) for view in views(couple, seen) if view.vote.counts]
@@ -62,6 +63,11 @@ class AgreementWeights:
             tally = Counter(winner for _, winner in votes if winner is not None)
             for name, winner in votes:
                 if winner is None:
+                    continue
+                if right is not None:
+                    said = right[couple].winner if couple in right else None
+                    self._compared[name] += said is not None
+                    self._agreed[name] += said == winner
                     continue
                 with_it, against = tally[winner] - 1, tally[couple[couple[0] == winner]]
                 if with_it != against:
@@ -73,6 +79,7 @@ class AgreementWeights:
         logits = {
             name: max(0.0, math.log((self._agreed[name] + 1) / (self._compared[name] - self._agreed[name] + 1)))
             for name in sorted(self._compared)
+            if self._compared[name]
         }
         mean = math.fsum(logits.values()) / len(logits) if logits else 0.0
         if not mean:

@@ -111,3 +111,93 @@ def test_gold_of_a_criterion_speaks_to_it_alone(tmp_path: Path) -> None:
     found = api.agree(write(tmp_path / "j.jsonl", rows), write(tmp_path / "g.jsonl", gold))
     assert [(group.name, group.agreement.gold_couples) for group in found.groups] == [("a", 3), ("b", 0)]
     assert found.gold_couples == 3
+
+
+def test_pairs_by_criterion(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    responses = sets(tmp_path / "r.jsonl", ("a", "b"), 2)
+    rows = [{**judgment(n, 0, winner, ANN), "criterion": c, "id": f"{c}{n}"} for n in (0, 1) for c, winner in CRITERIA]
+    judgments = write(tmp_path / "j.jsonl", rows)
+    with pytest.raises(api.PrefdataError, match="of several criteria: helpful, safe") as caught:
+        api.pair(responses, judgments)
+    assert caught.value.hint == "choose one with --criterion"
+    for criterion, winner in CRITERIA:
+        made = api.pair(responses, judgments, criterion=criterion)
+        assert [pair.metadata["chosen_response_id"] for pair in made.pairs] == [str(winner)] * 2
+        assert made.pairs[0].metadata["criterion"] == criterion
+        assert dict(made.counts.unused) == {"other-criterion": 2}
+        assert made.counts.judgments == made.counts.used + sum(made.counts.unused.values())
+    done = run_here(capfd, "pair", responses, judgments, "-o", tmp_path / "p.jsonl", "--criterion", "brief")
+    assert (done.code, "no judgment speaks of the criterion 'brief'" in done.err) == (2, True)
+    assert "criteria: helpful, safe" in done.err
+    whole = write(tmp_path / "w.jsonl", [*rows, *(judgment(n, 0, 2, BOB) for n in (0, 1))])
+    assert [pair.metadata["chosen_response_id"] for pair in api.pair(responses, whole).pairs] == ["2", "2"]
+
+
+CRITERIA = (("helpful", 1), ("safe", 2))
+
+
+def test_pairs_by_ratings(tmp_path: Path) -> None:
+    responses = sets(tmp_path / "r.jsonl", ("a", "b"), 1)
+    judgments = write(tmp_path / "j.jsonl", [rated(0, ANN, (5, 2), (1, 4)), rated(0, BOB, (4, 3), (2, 2))])
+    (whole,) = api.pair(responses, judgments).pairs
+    (safe,) = api.pair(responses, judgments, criterion="safe", weights={"human:ann": 2}).pairs
+    assert (whole.metadata["chosen_response_id"], safe.metadata["chosen_response_id"]) == ("1", "2")
+    assert safe.margin == pytest.approx((3 + 0) / 2)  # the mean difference of their ratings
+    assert safe.judgment_ids == ("ann0", "bob0")
+    assert dict(api.pair(responses, judgments, criterion="safe").counts.dropped) == {"tie": 1}  # one vote and one tie
+
+
+def test_weights_by_gold(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Two bad judges outvote a good one, until gold tells them apart."""
+    responses = sets(tmp_path / "r.jsonl", ("a", "b"), 12)
+    third = Judge("human", "cem")
+    wrong = {BOB: {0, 1, 2, 3, 4, 5, 11}, third: {0, 1, 2, 3, 6, 7, 11}}
+    rows = [judgment(n, 0, 1 + (n in wrong.get(who, ())), who) for n in range(12) for who in (ANN, BOB, third)]
+    judgments = write(tmp_path / "j.jsonl", rows)
+    gold = write(tmp_path / "g.jsonl", [judgment(n, 0, 1, Judge("human", "owner")) for n in range(11)])
+    plain = {pair.metadata["response_set_id"]: pair for pair in api.pair(responses, judgments).pairs}
+    assert plain["11"].metadata["chosen_response_id"] == "2"
+    weighed = api.pair(responses, judgments, gold=gold)
+    by_set = {pair.metadata["response_set_id"]: pair for pair in weighed.pairs}
+    assert by_set["11"].metadata["chosen_response_id"] == "1"
+    assert by_set["11"].metadata["pairing"]["weighted"] is True
+    assert weighed.weights["human:ann"] > 2 * weighed.weights["human:bob"]
+    done = run_here(capfd, "pair", responses, judgments, "--gold", gold, "-o", tmp_path / "p.jsonl")
+    assert (done.code, "weight of human:ann" in done.err) == (0, True), done.err
+    with pytest.raises(api.PrefdataError, match="say two things"):
+        api.pair(responses, judgments, gold=gold, weights={"human:ann": 1})
+
+
+def test_a_person_is_one_voter_whatever_the_rubric(tmp_path: Path) -> None:
+    responses = sets(tmp_path / "r.jsonl", ("a", "b"), 1)
+    old, new = (Judge("human", "ann", None, digit * 64) for digit in "ab")
+    rows = [judgment(0, 0, 1, old), {**judgment(0, 0, 1, new), "id": "again"}, judgment(0, 0, 2, BOB)]
+    judgments = write(tmp_path / "j.jsonl", rows)
+    assert dict(api.pair(responses, judgments).counts.dropped) == {"tie": 1}  # one against one
+    found = api.agree(judgments)
+    assert [(one.judge, one.judgments) for one in found.judges] == [("human:ann", 2), ("human:bob", 1)]
+    assert found.between[0].couples == 1
+
+
+def test_flags_of_people_as_annotate_exports_them(tmp_path: Path) -> None:
+    """Ties, both good, both bad and "cannot judge" make no pair, each with its reason, and count in the report."""
+    responses = sets(tmp_path / "r.jsonl", ("a", "b"), 5)
+    shown = ("2", "1")
+    said: list[tuple[tuple[tuple[str, ...], ...] | None, tuple[str, ...]]] = [
+        ((("2",), ("1",)), ("harmful",)),
+        ((("2", "1"),), ("both_good",)),
+        ((("2", "1"),), ("both_bad", "refusal")),
+        (None, ("abstain",)),
+        ((("2", "1"),), ()),
+    ]
+    rows = [
+        judgment_record(Judgment(f"h{n}", str(n), shown, ranking, ANN, flags, order=1, metadata={"milliseconds": 900}))
+        for n, (ranking, flags) in enumerate(said)
+    ]
+    judgments = write(tmp_path / "j.jsonl", rows)
+    made = api.pair(responses, judgments)
+    assert [pair.metadata["chosen_response_id"] for pair in made.pairs] == ["2"]
+    assert dict(made.counts.dropped) == {"tie": 2, "both-bad": 1, "abstained": 1}
+    (report,) = api.agree(judgments, responses=responses).judges
+    assert (report.ties.count, report.both_bad.count, report.abstained.count) == (2, 1, 1)
+    assert (report.first_shown.count, report.longer.count if report.longer else None) == (1, 1)
