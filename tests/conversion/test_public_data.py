@@ -99,10 +99,10 @@ def test_pandalm_kappas_by_the_commands_alone(shared_data: Path, tmp_path: Path,
     assert "6  broken-response" in done.stderr
     validated = api.validate(tmp_path / "pairs.jsonl", output=tmp_path / "dataset")
     refused = [orjson.loads(line) for line in (tmp_path / "dataset" / "quarantine.jsonl").read_bytes().splitlines()]
-    assert set(validated.counts.quarantined_by_code) == {"PRF002"}
-    empty = [json.loads(record["raw"]) for record in refused]
-    assert len(empty) > 40  # of the 54 empty ones, those on which the people agree
+    assert validated.counts.quarantined_by_code["PRF002"] == 52  # of the 54 empty ones, those with a majority
+    empty = [json.loads(one["raw"]) for one in refused if any(found["code"] == "PRF002" for found in one["findings"])]
     assert all("" in (pair["chosen"], pair["rejected"]) for pair in empty)
+    assert len(empty) == 52
 
 
 def test_oasst_figures(shared_data: Path, tmp_path: Path, prefdata: Run) -> None:
