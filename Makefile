@@ -21,6 +21,7 @@ demo: install
 	$(BIN)/prefdata demo --output demo-out --overwrite
 
 test: install
+	tests/annotation/ensure_chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: install

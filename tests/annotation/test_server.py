@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from prefdata import annotation
 from tests.annotation.conftest import COMMAND, Person, Serve
 from tests.annotation.projects import read, row, write
 from tests.conftest import Run
@@ -285,3 +287,13 @@ def test_a_port_that_is_taken_is_said(serve: Serve, prefdata: Run) -> None:
         )
     assert again.returncode == 3
     assert "cannot listen" in again.stderr
+
+
+def test_code_of_others_is_as_its_list_says() -> None:
+    """The vendored files are those whose versions, licences and hashes the README beside them tells."""
+    folder = Path(annotation.__file__).parent / "static" / "vendor"
+    listed = dict(
+        re.findall(r"^\| `(.+\.js)` .* `([0-9a-f]{64})` \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    )
+    assert listed == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.js")}
+    assert len(list(folder.glob("*.LICENSE.txt"))) == len(listed) == 2

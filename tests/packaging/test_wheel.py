@@ -61,6 +61,9 @@ def test_the_wheel_ships_the_packages_the_schemas_and_the_templates(wheel: Path)
         assert f"prefdata/schemas/{schema.name}" in names
     for template in (ROOT / "prefdata" / "judging" / "templates").glob("*.yaml"):
         assert f"prefdata/judging/templates/{template.name}" in names
+    for folder in ("static", "static/vendor", "templates"):
+        for file in (ROOT / "prefdata" / "annotation" / folder).iterdir():
+            assert file.is_dir() or f"prefdata/annotation/{folder}/{file.name}" in names
     assert {"prefdata/py.typed", "prefdata_trainer/py.typed", "prefdata_trainer/commands.py"} <= names
     assert not [name for name in names if name.startswith(("tests/", "trainer/"))]
 
@@ -99,3 +102,12 @@ def test_without_the_extra_train_dpo_says_what_to_install(installed: Path, tmp_p
     assert "pip install 'prefdata[train]'" in trained.stderr
     assert "Traceback" not in trained.stderr
     assert "dpo" in run(installed, tmp_path, "train").stdout
+
+
+def test_without_the_extra_annotate_says_what_to_install(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "responses.jsonl").write_text(json.dumps(RESPONSES) + "\n")
+    served = run(installed, tmp_path, "annotate", "responses.jsonl", "--store", "s.db")
+    assert served.returncode == 3
+    assert "pip install 'prefdata[annotate]'" in served.stderr
+    assert "Traceback" not in served.stderr
+    assert not (tmp_path / "s.db").exists()
