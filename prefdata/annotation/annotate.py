@@ -131,7 +131,12 @@ def _serve(
                 ready(told)
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,
     )
     with listening:
         Announcing(config).run(sockets=[listening])

@@ -87,7 +87,7 @@ def next_task(db: sqlite3.Connection, annotator: str, settings: Settings, after:
 
 def left_for(db: sqlite3.Connection, annotator: str) -> int:
     """Items that still want answers and that ``annotator`` has not done; gold and returns come on top."""
-    total: int = db.execute("SELECT count(*) FROM item WHERE open > 0 AND askable AND gold IS NULL").fetchone()[0]
+    total: int = db.execute("SELECT wanting FROM total").fetchone()[0]
     done: int = db.execute(
         "SELECT count(*) FROM task JOIN item ON item.number = task.item "
         "WHERE task.annotator = ? AND task.ask = 0 AND task.state IN ('answered', 'skipped') "

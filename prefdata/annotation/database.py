@@ -45,6 +45,16 @@ CREATE TRIGGER item_text_is_never_changed BEFORE UPDATE OF id, record ON item
   BEGIN SELECT RAISE(ABORT, 'the texts of an item are fixed'); END;
 CREATE INDEX item_open ON item (priority DESC, number) WHERE open > 0 AND askable AND gold IS NULL;
 CREATE INDEX item_gold ON item (number) WHERE gold IS NOT NULL AND askable;
+-- How many items still want answers: counted as they change, since everyone asks after every answer.
+CREATE TABLE total (wanting INTEGER NOT NULL);
+INSERT INTO total VALUES (0);
+CREATE TRIGGER item_comes AFTER INSERT ON item BEGIN
+  UPDATE total SET wanting = wanting + (new.open > 0 AND new.askable AND new.gold IS NULL);
+END;
+CREATE TRIGGER item_changes AFTER UPDATE OF open, gold, askable ON item BEGIN
+  UPDATE total SET wanting = wanting + (new.open > 0 AND new.askable AND new.gold IS NULL)
+    - (old.open > 0 AND old.askable AND old.gold IS NULL);
+END;
 
 -- The current state, as the log implies it (but for leases, which are only a courtesy).
 CREATE TABLE task (

@@ -226,16 +226,13 @@ class Store:
             states = dict(
                 db.execute("SELECT state, count(*) FROM task WHERE annotator = ? GROUP BY state", (annotator,))
             )
-            recent = db.execute(
-                "SELECT answer FROM task WHERE annotator = ? AND state = 'answered' ORDER BY changed DESC LIMIT 20",
+            recent = events(
+                db,
+                "seq IN (SELECT answer FROM task WHERE annotator = ? AND state = 'answered' "
+                "ORDER BY changed DESC LIMIT 20)",
                 (annotator,),
-            ).fetchall()
-            taken = [
-                said
-                for (seq,) in recent
-                for one in events(db, "seq = ?", (seq,))
-                if (said := one.body["milliseconds"]) is not None
-            ]
+            )
+            taken = [said for one in recent if (said := one.body["milliseconds"]) is not None]
             pace = sorted(taken)[len(taken) // 2] / 1000 if taken else None
             return Progress(states.get("answered", 0), states.get("skipped", 0), left_for(db, annotator), pace)
 

@@ -68,6 +68,9 @@ def test_the_current_state_is_what_the_log_says(tmp_path: Path) -> None:
             rebuild(db)
         assert state(store) == before
         with store.database.reading() as db:
+            counted = db.execute("SELECT count(*) FROM item WHERE open > 0 AND askable AND gold IS NULL").fetchone()
+            assert db.execute("SELECT wanting FROM total").fetchone() == counted
+        with store.database.reading() as db:
             kinds = {event.kind for event in events(db)}
         assert kinds >= {"configured", "shown", "answered", "skipped", "undone"}
 
