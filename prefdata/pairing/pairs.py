@@ -304,8 +304,8 @@ def _pair(
     if tie:
         metadata["tie"] = comparison.reason
     probability = comparison.probability if choice[0] == comparison.ids[0] else 1 - comparison.probability
-    if settings.tie != "soft":
-        probability = 0.5
+    # A majority of votes may stand against the mean of probabilities: then nothing speaks for either.
+    probability = max(probability, 0.5) if settings.tie == "soft" else 0.5
     chosen, rejected = contents[choice[0]], contents[choice[1]]
     pair = PreferencePair(
         id="",

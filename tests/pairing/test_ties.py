@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import prefdata
 from prefdata.errors import UsageError
 from prefdata.pairing.pairs import PairingSettings, Strategy, pairs_of
+from prefdata.records.codec import judgment_record, response_set_record
 from prefdata.types import Judge, Judgment, Prompt, Response, ResponseSet
+from tests.judging.sets import write
 
 
 def _comparing(*sayings: tuple[str, str | None, float | None]) -> list[Judgment]:
@@ -102,3 +107,13 @@ def test_pairs_of_matched_length_take_the_widest_margin_among_those_that_match()
         PairingSettings(length_matched=0.5)
     with pytest.raises(UsageError, match="no tie policy"):
         PairingSettings(tie="toss")  # type: ignore[arg-type]
+
+
+def test_a_tie_record_is_named_by_validate_and_keeps_its_probability(tmp_path: Path) -> None:
+    write(tmp_path / "r.jsonl", [response_set_record(TWO)])
+    write(tmp_path / "j.jsonl", [judgment_record(each) for each in _comparing(("a", None, None), ("b", None, None))])
+    prefdata.pair(tmp_path / "r.jsonl", tmp_path / "j.jsonl", output=tmp_path / "p.jsonl", tie="keep")
+    result = prefdata.validate(tmp_path / "p.jsonl", output=tmp_path / "dataset")
+    assert [finding.code for finding in result.findings] == ["PRF013"]
+    (kept,) = prefdata.open_dataset(tmp_path / "dataset").rows()
+    assert (kept["probability"], kept["margin"], kept["metadata"]["tie"]) == (0.5, 0.0, "tie")

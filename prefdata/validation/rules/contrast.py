@@ -187,6 +187,23 @@ def _swapped(row: Row) -> Fix | None:
 
 
 @row_rule(
+    "PRF013",
+    "tie",
+    severity="warning",
+    message="the row is a tie: its probability says that neither answer is preferred",
+    hint="train with --weight-by probability, which gives ties no weight, or with --smoothing; or pair with --tie drop",
+    why="""A tie record (prefdata pair and judge, --tie keep or soft) holds two answers of which neither won; which one
+    stands as chosen was drawn. A loss that reads no probability would learn from that draw.""",
+    bad=b'{"prompt": "2+2?", "chosen": "4", "rejected": "Four.", "margin": 0, "probability": 0.5}',
+    good=b'{"prompt": "2+2?", "chosen": "4", "rejected": "5", "margin": 1, "probability": 0.9}',
+    screen=_with_scores,
+)
+def tie(row: Row) -> Iterator[Hit]:
+    if row.document.get("probability") == 0.5:
+        yield Hit("/probability")
+
+
+@row_rule(
     "PRF007",
     "scores-equal",
     severity="warning",
