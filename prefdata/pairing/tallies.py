@@ -10,7 +10,7 @@ from typing import Literal
 
 from prefdata.pairing.agreement import Accuracy, JudgeReport, OwnFamily, RatingReport
 from prefdata.pairing.votes import Couple, View, Vote
-from prefdata.stats import Estimate, Moments, krippendorff_alpha, mean_of, rate
+from prefdata.stats import Estimate, Moments, clustered_rate, krippendorff_alpha, mean_of, rate
 from prefdata.types import Judge, Judgment
 
 Swapped = bool
@@ -157,9 +157,9 @@ class JudgeTally:
     judgments: int = 0
     couples: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
-    first_shown: int = 0
-    of_different_length: int = 0
-    longer: int = 0
+    first_shown: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """Couples by their verdicts for the response shown first, and with a winner at all."""
+    longer: Counter[tuple[int, int]] = field(default_factory=Counter)
     both: int = 0
     agree: int = 0
     accuracy: AccuracyTally = field(default_factory=AccuracyTally)
@@ -168,13 +168,12 @@ class JudgeTally:
     def add_view(self, couple: Couple, view: View, longer: str | None) -> None:
         """One couple as this judge sees it; ``longer`` is the longer response, if there is one."""
         self.couples += 1
-        for swapped, vote in view.orders.items():
+        for vote in view.orders.values():
             self.verdicts["winner" if vote.winner is not None else vote.reason or "tie"] += 1
-            if vote.winner is not None:
-                self.first_shown += vote.winner == couple[swapped]
-                if longer is not None:
-                    self.of_different_length += 1
-                    self.longer += vote.winner == longer
+        won = [(swapped, vote.winner) for swapped, vote in view.orders.items() if vote.winner is not None]
+        self.first_shown[sum(winner == couple[swapped] for swapped, winner in won), len(won)] += 1
+        if longer is not None:
+            self.longer[sum(winner == longer for _, winner in won), len(won)] += 1
         if len(view.orders) == 2 and all(vote.counts for vote in view.orders.values()):
             self.both += 1
             self.agree += len({vote.winner for vote in view.orders.values()}) == 1
@@ -192,8 +191,8 @@ class JudgeTally:
             abstained=rate(seen["abstained"], seen.total()),
             both_bad=rate(seen["both-bad"], readable),
             ties=rate(seen["tie"], readable),
-            first_shown=rate(self.first_shown, seen["winner"]),
-            longer=rate(self.longer, self.of_different_length) if lengths else None,
+            first_shown=clustered_rate(self.first_shown, seed=seed),
+            longer=clustered_rate(self.longer, seed=seed) if lengths else None,
             orders_agree=rate(self.agree, self.both),
             accuracy=self.accuracy.accuracy(seed) if gold or self.accuracy.couples else None,
             own_family=self.own_family.report(family, gold=gold, seed=seed)

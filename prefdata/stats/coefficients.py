@@ -39,7 +39,7 @@ def fleiss_kappa(units: Mapping[tuple[int, ...], int], *, seed: int = 0) -> Esti
     are left out. Undefined (None) where all ratings are one category.
 
     >>> round(fleiss_kappa({(3, 0): 4, (2, 1): 1, (0, 3): 5}).value, 3)
-    0.864
+    0.866
     """
     sizes: dict[int, int] = {}
     for unit, number in units.items():

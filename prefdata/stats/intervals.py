@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -84,6 +84,26 @@ def mean_of(values: Sequence[float], counts: ArrayLike, *, seed: int = 0) -> Est
     """The mean of ``values[i]`` seen ``counts[i]`` times, with a bootstrap interval."""
     weights = np.asarray(values, dtype=np.float64)
     return bootstrap(counts, lambda drawn: drawn @ weights / drawn.sum(axis=-1), seed=seed)
+
+
+def clustered_rate(clusters: Mapping[tuple[int, int], int], *, seed: int = 0) -> Rate:
+    """A proportion of items that come in clusters, with a bootstrap interval over the clusters (Efron 1979).
+
+    ``clusters[hits, items]`` counts the clusters of ``items`` items with ``hits`` hits. Verdicts on one couple in both
+    orders are such a cluster: they are not independent, and Wilson's interval would be too narrow.
+
+    >>> found = clustered_rate({(2, 2): 30, (1, 2): 10, (0, 2): 10})
+    >>> found.count, found.total, found.value, found.low < 0.7 < found.high
+    (70, 100, 0.7, True)
+    """
+    kinds = sorted(cluster for cluster in clusters if cluster[1])
+    counts = [clusters[cluster] for cluster in kinds]
+    hits, items = (np.array([cluster[part] for cluster in kinds], dtype=np.float64) for part in (0, 1))
+    total = sum(cluster[1] * count for cluster, count in zip(kinds, counts, strict=True))
+    if not total:
+        return Rate(0, 0)
+    found = bootstrap(counts, lambda drawn: (drawn @ hits) / (drawn @ items), seed=seed)
+    return Rate(int(np.dot(hits, counts)), total, found.value, found.low, found.high)
 
 
 @dataclass(slots=True)

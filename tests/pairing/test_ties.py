@@ -114,6 +114,6 @@ def test_a_tie_record_is_named_by_validate_and_keeps_its_probability(tmp_path: P
     write(tmp_path / "j.jsonl", [judgment_record(each) for each in _comparing(("a", None, None), ("b", None, None))])
     prefdata.pair(tmp_path / "r.jsonl", tmp_path / "j.jsonl", output=tmp_path / "p.jsonl", tie="keep")
     result = prefdata.validate(tmp_path / "p.jsonl", output=tmp_path / "dataset")
-    assert [finding.code for finding in result.findings] == ["PRF013"]
+    assert "PRF013" in {finding.code for finding in result.findings}
     (kept,) = prefdata.open_dataset(tmp_path / "dataset").rows()
     assert (kept["probability"], kept["margin"], kept["metadata"]["tie"]) == (0.5, 0.0, "tie")
