@@ -47,8 +47,8 @@ def command(
 ) -> int:
     """Measure how the judges and people of JUDGMENTS agree: with gold, with each other, and with themselves.
 
-    Intervals are at 95%: Wilson's for rates, bootstrap for means, kappa, alpha and (over couples) the preferences for what
-    is shown first and for what is longer, normal for Elo and Kendall's W.
+    Intervals are at 95%: Wilson's for rates, bootstrap for means, kappa, alpha and (over couples) the preferences for
+    what is shown first and for what is longer, normal for Elo and Kendall's W.
     Exit code 1 says that lines could not be read or judgments belong to no response.
     """
     found = agree(judgments, gold or None, responses or None, seed=seed, html=html, overwrite=overwrite)
