@@ -241,6 +241,29 @@ def test_the_layout_reads_each_token_once() -> None:
     assert layout.columns.tolist() == [1, 2, 1, 2, 3, 1, 3, 4, 5, 1]
 
 
+@pytest.mark.parametrize(
+    ("ids", "labels"),
+    [
+        ([[3, 4, 5, 6], [3, 4, 5, 7]], [[-100, 4, 5, -100], [-100, 4, 5, -100]]),  # differ only after the loss
+        ([[3, 4, 5], [6, 7, 8]], [[3, 4, 5], [6, 7, 8]]),  # nothing in common, not even a prompt
+        ([[3, 4, 5], [3, 4, 0]], [[-100, 4, 5], [-100, 4, -100]]),  # one is the beginning of the other
+        ([[3, 4], [3, 5]], [[-100, -100], [-100, 5]]),  # one side has nothing in the loss
+        ([[3, 4], [3, 5]], [[-100, -100], [-100, -100]]),  # neither has
+    ],
+)
+def test_pairs_at_the_edges(
+    ids: list[list[int]], labels: list[list[int]], tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    trainer = build(tiny_model, make_dataset(chat_pairs(2)), tmp_path)
+    given = torch.tensor(ids)
+    inputs = {"input_ids": given, "attention_mask": (given != 0).long(), "labels": torch.tensor(labels)}
+    with torch.no_grad():
+        found = trainer.model(**inputs, fused_lm_head=True).log_probs
+        with as_trl_alone(*trainer.speed.forwards):
+            expected = trainer.model(**inputs, fused_lm_head=True).log_probs
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
 def test_common_parts_of_several_lengths_are_filled_up() -> None:
     ids = torch.tensor([[1, 2, 3, 4], [1, 6, 0, 0], [1, 2, 3, 5], [1, 7, 8, 0]])
     labels = ids.masked_fill(ids == 0, IGNORED)

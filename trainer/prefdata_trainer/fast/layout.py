@@ -59,7 +59,7 @@ def shared(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.
     common = torch.minimum(same.long().cumprod(dim=1).sum(dim=1), torch.minimum(chosen_end, rejected_end))
     split = chosen_end - common  # where, among the branches, the rest of rejected begins
     prefix = int(common.max())
-    width = _width(prefix + split + rejected_end - common, multiple)
+    width = _width((prefix + split + rejected_end - common).clamp(min=prefix + 1), multiple)
     place = torch.arange(width, device=input_ids.device).expand(pairs, width)
     branch = place - prefix  # negative in the common part
     of_rejected = branch >= split[:, None]
