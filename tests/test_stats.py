@@ -135,3 +135,10 @@ def test_moments_are_the_mean_and_its_normal_interval() -> None:
     found = moments.estimate(0, 1)
     assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)  # 0.5 ± 0.57, cut to [0, 1]
     assert moments.estimate(-9, 9).high == pytest.approx(0.5 + 1.96 * (1 / 3 / 4) ** 0.5, abs=1e-4)
+
+
+def test_davidson_without_ties_is_bradley_terry_as_other_libraries_fit_it() -> None:
+    """choix 0.4 (opt_pairwise) and evalica 0.4 (bradley_terry, logs of its scores) on the same 67 games."""
+    wins = [[0, 7, 9, 12], [3, 0, 6, 8], [2, 5, 0, 7], [1, 2, 4, 0]]
+    found = davidson(wins, np.zeros((4, 4)))
+    assert found.strengths == pytest.approx([1.175488, 0.153174, -0.271544, -1.057118], abs=2e-6)

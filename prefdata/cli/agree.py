@@ -10,6 +10,7 @@ import click
 
 from prefdata.cli import common
 from prefdata.cli.output import print_json, say
+from prefdata.cli.reading import byte_progress
 from prefdata.pairing.agree import agree
 from prefdata.pairing.agreement import Accuracy, Agreement, JudgeReport, RatingReport
 from prefdata.pairing.concordance import ModelReport, Together
@@ -51,7 +52,10 @@ def command(
     what is shown first and for what is longer, normal for Elo and Kendall's W.
     Exit code 1 says that lines could not be read or judgments belong to no response.
     """
-    found = agree(judgments, gold or None, responses or None, seed=seed, html=html, overwrite=overwrite)
+    with byte_progress("reading", quiet=quiet) as progress:
+        found = agree(
+            judgments, gold or None, responses or None, seed=seed, html=html, overwrite=overwrite, progress=progress
+        )
     if format == "json":
         print_json(dataclasses.asdict(found))
     else:

@@ -11,6 +11,7 @@ from prefdata.cli.output import print_json, say
 from prefdata.cli.pairing import length_matched as length_matched_option
 from prefdata.cli.pairing import min_margin as min_margin_option
 from prefdata.cli.pairing import strategy as strategy_option
+from prefdata.cli.reading import byte_progress
 from prefdata.conversion.convert import ConvertResult, convert
 from prefdata.conversion.mapping import given, save
 from prefdata.conversion.registry import EXPORTS, FORMATS
@@ -131,27 +132,29 @@ def command(
     not of the format.
     """
     columns = given(map_file, maps)
-    result = convert(
-        inputs,
-        output=output,
-        from_=from_,
-        to=to,
-        columns=columns,
-        as_mapped=as_mapped,
-        split=split,
-        revision=revision,
-        push_to_hub=push_to_hub,
-        private=private,
-        tie=tie,
-        dropped=dropped,
-        judgments=judgments,
-        strategy=strategy,
-        min_margin=min_margin,
-        length_matched=length_matched,
-        seed=seed,
-        overwrite=overwrite,
-        limit=limit,
-    )
+    with byte_progress("converting", quiet=quiet) as progress:
+        result = convert(
+            inputs,
+            output=output,
+            from_=from_,
+            to=to,
+            columns=columns,
+            as_mapped=as_mapped,
+            split=split,
+            revision=revision,
+            push_to_hub=push_to_hub,
+            private=private,
+            tie=tie,
+            dropped=dropped,
+            judgments=judgments,
+            strategy=strategy,
+            min_margin=min_margin,
+            length_matched=length_matched,
+            seed=seed,
+            overwrite=overwrite,
+            limit=limit,
+            progress=progress,
+        )
     if save_map is not None:
         save(columns, save_map)
     if format == "json":

@@ -12,6 +12,7 @@ from prefdata.cli.pairing import length_matched as length_matched_option
 from prefdata.cli.pairing import min_margin as min_margin_option
 from prefdata.cli.pairing import strategy as strategy_option
 from prefdata.cli.pairing import tie as tie_option
+from prefdata.cli.reading import byte_progress
 from prefdata.pairing.pair import PairResult, pair
 from prefdata.pairing.pairs import Strategy, TiePolicy
 from prefdata.pairing.ranking import RANKINGS, Ranking
@@ -83,23 +84,25 @@ def command(
     Orders are combined for each judge, judges by majority (or weight); ties and verdicts that depend on the order
     never become pairs. Exit code 1 says that lines could not be read or judgments belong to no response.
     """
-    result = pair(
-        responses,
-        judgments,
-        output=output,
-        dropped=dropped,
-        strategy=strategy,
-        min_margin=min_margin,
-        tie=tie,
-        length_matched=length_matched,
-        ranking=ranking,
-        weights=weights,
-        gold=gold or None,
-        criterion=criterion,
-        seed=seed,
-        overwrite=overwrite,
-        limit=limit,
-    )
+    with byte_progress("pairing", quiet=quiet) as progress:
+        result = pair(
+            responses,
+            judgments,
+            output=output,
+            dropped=dropped,
+            strategy=strategy,
+            min_margin=min_margin,
+            tie=tie,
+            length_matched=length_matched,
+            ranking=ranking,
+            weights=weights,
+            gold=gold or None,
+            criterion=criterion,
+            seed=seed,
+            overwrite=overwrite,
+            limit=limit,
+            progress=progress,
+        )
     if format == "json":
         files = {"output": str(output), "dropped_output": str(result.dropped_output)}
         print_json({**result.counts.record(), **files, "weights": dict(result.weights)})

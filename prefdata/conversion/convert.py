@@ -26,6 +26,7 @@ from prefdata.reading.inputs import raw_rows
 from prefdata.reading.rawrow import WHOLE, Part
 from prefdata.reading.tables import HUB
 from prefdata.records.codec import judgment_from, pair_from, response_set_from
+from prefdata.records.progress import Meter, Progress
 from prefdata.records.publishing import beside
 from prefdata.records.sinks import MAIN, sinks
 from prefdata.records.sources import sources, spool
@@ -84,6 +85,7 @@ def convert(
     limit: int | None = None,
     push_to_hub: str | None = None,
     private: bool = False,
+    progress: Progress | None = None,
 ) -> ConvertResult:
     """Write ``inputs`` as pairs, as responses and ``judgments``, or in a foreign format; without ``output`` return it.
 
@@ -95,6 +97,7 @@ def convert(
     1/2 and ``metadata.tie``, which no foreign format takes; written as judgments, ties are kept. Where a format ranks
     responses, ``strategy``, ``min_margin``, ``length_matched``, ``seed`` and ``tie`` make pairs as ``prefdata pair``
     does. ``limit`` takes the first rows only. ``push_to_hub`` uploads the output with a data set card.
+    ``progress`` is told the bytes read so far and of how many, where that is known.
     Raises UsageError, InputError, OutputExistsError, DatasetError and ServiceError.
     """
     names = [str(inputs)] if isinstance(inputs, str | Path) else list(map(str, inputs))
@@ -137,7 +140,9 @@ def convert(
         write = None if to == "responses" else put if export is None else row_writer(export, put)
         work = Work(found.format, tie, settings, into, write)
         rows = chain.from_iterable(raw_rows(source, name, part) for name, source in local)
-        for together in groups(islice(rows, limit), found.format, into.scratch("groups.sqlite")):
+        for together in groups(
+            Meter(progress, files).over(islice(rows, limit)), found.format, into.scratch("groups.sqlite")
+        ):
             work.take(together)
         if table is not None:
             table.close()

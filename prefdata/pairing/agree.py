@@ -18,6 +18,7 @@ from prefdata.pairing.page import page
 from prefdata.pairing.pair import Paths, path_names
 from prefdata.records.codec import response_set_from
 from prefdata.records.output import atomic_file, check_output
+from prefdata.records.progress import Meter, Progress
 from prefdata.records.rows import Row, nothing_to_do, read_rows
 from prefdata.records.sources import Source, sources
 from prefdata.types import ResponseSet
@@ -34,6 +35,7 @@ def agree(
     seed: int = 0,
     html: str | Path | None = None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> Agreement:
     """How the judges of ``judgments`` agree with each other, with themselves when sides are swapped, and with ``gold``.
 
@@ -49,18 +51,19 @@ def agree(
     groups = [path_names(paths) if paths is not None else [] for paths in (judgments, gold, responses)]
     sources([name for group in groups for name in group])  # refuses a file that is named twice
     judgment_files, gold_files, response_files = (sources(group) for group in groups)
+    meter = Meter(progress, [*judgment_files, *gold_files, *response_files])
     grouped = _Grouped(gold=bool(gold_files))
     tally = grouped.all
     with (
         tempfile.TemporaryDirectory(prefix="prefdata-") as folder,
         JudgmentIndex(Path(folder) / "judgments.sqlite") as index,
     ):
-        for _ in index.load(judgment_files):
+        for _ in index.load(judgment_files, meter=meter):
             tally.invalid_lines += 1
-        for _ in index.load(gold_files, "gold"):
+        for _ in index.load(gold_files, "gold", meter):
             tally.invalid_lines += 1
         if response_files:
-            for response_set in _response_sets(response_files, tally):
+            for response_set in _response_sets(response_files, tally, meter):
                 index.claim(response_set.id)
                 grouped.add(index, response_set.id, response_set)
             for _ in index.unclaimed():
@@ -127,10 +130,10 @@ def _source_of(response_set: ResponseSet) -> str | None:
     )
 
 
-def _response_sets(files: Sequence[Source], tally: Tally) -> Iterator[ResponseSet]:
+def _response_sets(files: Sequence[Source], tally: Tally, meter: Meter) -> Iterator[ResponseSet]:
     first: Row[ResponseSet] | None = None
     found = False
-    for row in read_rows(files, "response_set", response_set_from, identify=lambda noun: noun.id):
+    for row in meter.over(read_rows(files, "response_set", response_set_from, identify=lambda noun: noun.id)):
         first = first or row
         if row.noun is None:
             tally.invalid_lines += 1

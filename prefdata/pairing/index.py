@@ -12,6 +12,7 @@ import orjson
 
 from prefdata.pairing.criteria import criteria_of
 from prefdata.records.codec import judgment_from
+from prefdata.records.progress import Meter
 from prefdata.records.rows import BOM, Row, nothing_to_do, read_rows
 from prefdata.records.sources import Source
 from prefdata.types import Judgment
@@ -44,7 +45,9 @@ class JudgmentIndex:
             "CREATE TABLE claimed (response_set TEXT PRIMARY KEY) WITHOUT ROWID;"
         )
 
-    def load(self, inputs: Sequence[Source], part: Part = "judgments") -> Iterator[Row[Judgment]]:
+    def load(
+        self, inputs: Sequence[Source], part: Part = "judgments", meter: Meter | None = None
+    ) -> Iterator[Row[Judgment]]:
         """Take in every judgment of ``inputs``; yields the lines that are none.
 
         Raises InputError for a file without any judgment.
@@ -52,7 +55,8 @@ class JudgmentIndex:
         for source in inputs:
             first: Row[Judgment] | None = None
             taken = 0
-            for row in read_rows([source], "judgment", judgment_from):
+            rows = read_rows([source], "judgment", judgment_from)
+            for row in rows if meter is None else meter.over(rows):
                 first = first or row
                 if row.noun is None:
                     yield row

@@ -20,6 +20,7 @@ from prefdata.pairing.ranking import Ranking
 from prefdata.pairing.votes import EQUAL, distinct
 from prefdata.pairing.weights import AUTO, AgreementWeights, checked_weights, read_weights
 from prefdata.records.codec import pair_from, pair_record, response_set_from
+from prefdata.records.progress import Meter, Progress
 from prefdata.records.publishing import beside
 from prefdata.records.rows import Row, invalid_record, nothing_to_do, read_rows
 from prefdata.records.sinks import MAIN, Sinks, sinks
@@ -94,6 +95,7 @@ def pair(
     seed: int = 0,
     overwrite: bool = False,
     limit: int | None = None,
+    progress: Progress | None = None,
 ) -> PairResult:
     """Write the pairs of ``responses`` to ``output``, and what gave none to ``dropped`` (default: beside ``output``).
 
@@ -130,12 +132,12 @@ def pair(
     if out is None and dropped is not None:
         raise UsageError("a dropped file needs an output beside it", "pass -o PAIRS.jsonl too")
 
-    counts = PairCounts()
+    counts, meter = PairCounts(), Meter(progress, inputs)
     with (
         sinks(out, companions, inputs, overwrite=overwrite) as into,
         JudgmentIndex(into.scratch("judgments.sqlite")) as index,
     ):
-        for row in index.load(judgment_files):
+        for row in index.load(judgment_files, meter=meter):
             counts.invalid_lines += 1
             into.write(DROPPED, invalid_record(row))
         criterion = _criterion(index.criteria, criterion)
@@ -143,7 +145,7 @@ def pair(
             counts.invalid_lines += 1
         if given_weights is None:
             settings = replace(settings, weights=_from_agreement(index, criterion, gold=gold is not None))
-        for response_set in _response_sets(response_files, index, counts, into, limit):
+        for response_set in _response_sets(response_files, index, counts, into, limit, meter):
             own = _usable(response_set, index.of(response_set.id), counts, into, criterion)
             made, gone = pairs_of(response_set, own, settings)
             if criterion is not None:
@@ -205,10 +207,12 @@ def _response_sets(
     counts: PairCounts,
     into: Sinks,
     limit: int | None,
+    meter: Meter,
 ) -> Iterator[ResponseSet]:
     """The response sets, each once; raises InputError where there is none."""
     first: Row[ResponseSet] | None = None
-    for row in read_rows(files, "response_set", response_set_from, limit=limit, identify=lambda found: found.id):
+    rows = read_rows(files, "response_set", response_set_from, limit=limit, identify=lambda found: found.id)
+    for row in meter.over(rows):
         first = first or row
         if row.noun is None:
             counts.invalid_lines += 1

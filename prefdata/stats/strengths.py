@@ -27,7 +27,8 @@ def davidson(wins: ArrayLike, ties: ArrayLike, *, prior_sd: float | None = None)
     tie parameter v, P(i wins) is p_i / D and P(tie) is v (p_i p_j)^(1/2) / D, where D is the sum of the three
     weights. The log-likelihood is concave in the logs, so that Newton's steps, halved where they overshoot, find it.
     ``prior_sd`` is of a normal prior on log strengths (and on log v), which keeps the strength of one that always won
-    finite; without it a ridge of 1e-9 merely fixes the mean.
+    finite; without it a ridge of 1e-9 merely fixes the mean. (Libraries such as choix and evalica give the same without
+    ties; they take a tie for half a win of each, have no prior, and give no covariance for intervals.)
     """
     won, tied = np.asarray(wins, dtype=np.float64), np.asarray(ties, dtype=np.float64)
     count = len(won)

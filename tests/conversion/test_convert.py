@@ -247,3 +247,16 @@ def test_what_the_file_is_instead(
 def test_formats_go_by_their_other_names(tmp_path: Path) -> None:
     assert api.convert(write(tmp_path / "p.jsonl", jsonl(*ROWS)), from_="skywork").format == "trl"
     assert api.convert(write(tmp_path / "h.jsonl", jsonl(*HH)), from_="hh-rlhf").format == "hh"
+
+
+def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    source = write(tmp_path / "p.jsonl", jsonl(*ROWS * 300))
+    api.convert(source, output=tmp_path / "out.jsonl", progress=lambda done, total: told.append((done, total)))
+    size = source.stat().st_size
+    assert told == [(size * 500 // 1500, size), (size * 1000 // 1500, size), (size, size)]
+    told.clear()
+    api.convert(
+        write(tmp_path / "p.jsonl.gz", gzip.compress(source.read_bytes())), progress=lambda *both: told.append(both)
+    )
+    assert [total for _, total in told] == [None] * 3  # nobody knows how long it is before it is read
