@@ -152,7 +152,7 @@ def _board(store: Store) -> Board:
                 text = content if isinstance(content, str) else content[-1].content or ""
                 places = [response.id for response in response_set.responses]
                 said = Counter(_short(one, places) for one in first)
-                words = ", ".join(f"{number} × {what}" for what, number in said.most_common())
+                words = "; ".join(f"{what} ({number})" for what, number in said.most_common())
                 apart.append(
                     Disagreement(
                         item,
@@ -203,4 +203,4 @@ def _short(judgment: Judgment, places: Sequence[str]) -> str:
     if judgment.ranking is None or len(judgment.ranking) == 1:
         return "tie"
     best = sorted(places.index(id) + 1 for id in judgment.ranking[0])
-    return f"{' and '.join(map(str, best))} best"
+    return f"response {' and '.join(map(str, best))} best"

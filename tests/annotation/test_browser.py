@@ -102,7 +102,7 @@ def test_the_road(serve: Serve, page: Any) -> None:
         order = page.evaluate("[...document.querySelectorAll('ol.responses > li')].map((one) => one.dataset.place)")
         assert order == [str(place[name]) for name in ("delta", "beta", "gamma", "alpha")]
         ranks = page.locator("[data-rank]").all_inner_texts()
-        assert ranks == ["#1", "#2", "#2", "#4"]
+        assert ranks == ["rank 1", "rank 2", "rank 2", "rank 4"]
         page.keyboard.press("Enter")
         # Undo brings it back as it was left.
         wait_for(page, "prompt of edit")

@@ -304,7 +304,7 @@ function ranks() {
   items.forEach((item, at) => {
     if (at === 0) item.classList.remove("tied");
     if (!item.classList.contains("tied")) rank = at + 1;
-    item.querySelector("[data-rank]").textContent = `#${rank}`;
+    item.querySelector("[data-rank]").textContent = `rank ${rank}`;
     const tie = item.querySelector('[data-move="tie"]');
     tie.setAttribute("aria-pressed", String(item.classList.contains("tied")));
     tie.disabled = at === 0;
