@@ -47,7 +47,8 @@ class LearntPace(Pace):
     """
 
     MOST_LEAST = 25.0
-    BELOW, CAREFUL, GROWTH, SOON, QUIET, LONGEST_QUIET = 0.98, 0.5, 0.5, 1.0, 30.0, 240.0
+    MARGIN, WIDEST = 0.02, 0.06
+    CAREFUL, GROWTH, SOON, QUIET, LONGEST_QUIET = 0.5, 0.5, 1.0, 30.0, 240.0
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -65,8 +66,20 @@ class LearntPace(Pace):
         self._before: tuple[float, float] = (0.0, 0.0)
         """Rate and quiet time before the latest round."""
         self._limit = self._floor = 0.0
-        self._quiet = self.SOON
+        self._quiet, self._margin = self.SOON, self.MARGIN
         self._learnt_at = self._grown_at = 0.0
+
+    async def turn(self, units: float = 1.0) -> None:
+        """Wait until ``units`` may begin; never more in a second than the limit, not even those that came late."""
+        await super().turn(units)
+        loop = asyncio.get_running_loop()
+        while self.rate is not None:
+            window = WINDOW * (1 + self._margin)
+            most = max(round(self.rate * window), 1)
+            wait = self._begun[-most] + window - loop.time() if len(self._begun) >= most else 0.0
+            if wait <= 0:
+                return
+            await asyncio.sleep(wait)
 
     def begin(self) -> float:
         """A call begins now; returns the loop's time."""
@@ -120,10 +133,14 @@ class LearntPace(Pace):
         before, quiet = self._before
         again = abs(limit - before) < 0.2 * before
         if again:
+            limit = (limit + before) / 2  # a moment's measure of what is known already
+            if now - self._learnt_at >= WINDOW:
+                self._margin = min(self._margin + self.MARGIN, self.WIDEST)
             self._quiet = min(2 * quiet, self.LONGEST_QUIET) if quiet >= self.QUIET else self.QUIET
         else:
             self._quiet = self.QUIET if solid else self.SOON
-        self._limit, self.rate = limit, limit * self.BELOW
+            self._margin = self.MARGIN
+        self._limit, self.rate = limit, limit / (1 + self._margin)
         self._learnt_at = self._grown_at = now
         self._next = max(self._next, now)
 

@@ -10,7 +10,6 @@ import orjson
 
 from prefdata.errors import InputError, MissingExtraError, PrefdataError, ServiceError, UsageError
 from prefdata.reading.rawrow import Part, RawRow
-from prefdata.records.dataset import MANIFEST, open_dataset
 from prefdata.records.sources import Source
 
 HUB = "hf:"
@@ -37,7 +36,7 @@ def table_rows(source: Source, name: str) -> Iterator[RawRow]:
 
 def folder_rows(folder: Path, part: Part) -> Iterator[RawRow]:
     """Rows of a data set folder; raises InputError for any other folder and DatasetError for an altered data set."""
-    if (folder / MANIFEST).exists():
+    if (folder / "manifest.json").exists():
         return _validated(folder, part)
     if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
         return _saved(folder, part)
@@ -94,6 +93,8 @@ def _ask_hub(name: str, path: str, part: Part) -> None:
 
 
 def _validated(folder: Path, part: Part) -> Iterator[RawRow]:
+    from prefdata.records.dataset import open_dataset  # with Arrow, which most inputs do not need
+
     handle = open_dataset(folder)
     split = part.split or "train"
     if split not in handle.splits:
