@@ -27,6 +27,40 @@ limit = click.option(
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 
 
+def token_options(function: Function) -> Function:
+    """``--tokenizer`` and what belongs to it: as whose tokens rows are looked at."""
+    for option in reversed(
+        [
+            click.option(
+                "--tokenizer",
+                metavar="MODEL",
+                help="Look at tokens too: the tokenizer of a model's folder or hub name.",
+            ),
+            click.option(
+                "--max-length",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Tokens of prompt and completion together.",
+            ),
+            click.option(
+                "--trainer",
+                type=click.Choice(["prefdata", "trl"]),
+                default="prefdata",
+                show_default=True,
+                help="Whose tokens and mask: those of prefdata train dpo, or of stock TRL.",
+            ),
+            click.option(
+                "--chat-template",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                metavar="FILE",
+                help="Jinja file to use in place of the model's own chat template.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
 def config(function: Function) -> Function:
     """``--config FILE.yaml``: flags by name; the command line overrides it."""
     return click.option(

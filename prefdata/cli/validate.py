@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from prefdata.cli.common import config, limit, overwrite, quiet
+from prefdata.cli.common import config, limit, overwrite, quiet, token_options
 from prefdata.cli.output import say
 from prefdata.errors import UsageError
 
 if TYPE_CHECKING:
     from prefdata.types import Severity
-    from prefdata.validation.result import Change, Fixed, Fixes
+    from prefdata.validation.result import Change, Fixed, Fixes, ValidationResult
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,6 +94,15 @@ def _severities(_context: click.Context, _parameter: click.Parameter, values: tu
     metavar="EVAL.jsonl",
     help="File of prompts that are kept for evaluation; rows that hold one are refused. May be repeated.",
 )
+@token_options
+@click.option(
+    "--preview",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="With --tokenizer: show of the first N pairs which tokens train and which are masked.",
+)
 @click.option("--chat", is_flag=True, help="Turn pairs of strings into chat messages (the two train differently).")
 @click.option(
     "--format",
@@ -125,6 +134,7 @@ def command(
     fix: bool,
     unsafe_fixes: bool,
     diff: bool,
+    preview: int,
     **options: Any,
 ) -> int:
     """Check preference PAIRS (JSONL files, .gz or .zst, globs, - for stdin) line by line.
@@ -162,7 +172,28 @@ def command(
         if result.why is not None and not quiet:
             say(f"not ok: {result.why}")
     click.echo(shown)
+    if format == "text" and options["tokenizer"] and not quiet:
+        _tell_tokens(result, preview, pairs[0] if output is None else str(output), options)
     return result.exit_code
+
+
+def _tell_tokens(result: ValidationResult, count: int, source: str, options: dict[str, Any]) -> None:
+    """Print the token figures, and which tokens of the first rows train."""
+    from itertools import islice
+
+    from prefdata.validation.report.tokens import figures, previews
+    from prefdata.validation.showing import rows_shown
+    from prefdata.validation.tokens import TokenSettings
+
+    click.echo("\n" + "\n".join(figures(result.statistics["tokens"])))
+    if not count or source == "-" or not result.counts.kept:
+        return
+    template = options["chat_template"]
+    settings = TokenSettings(
+        options["tokenizer"], options["max_length"], options["trainer"], None if template is None else str(template)
+    )
+    rows = islice((shown for shown in rows_shown(source) if shown.row is not None), count)
+    click.echo("\n" + "\n".join(previews(rows, settings, colour=_has_color(), chat=options["chat"])))
 
 
 def _diff(pairs: tuple[str, ...], fixes: Fixes, quiet: bool, options: dict[str, Any]) -> int:

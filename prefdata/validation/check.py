@@ -23,6 +23,7 @@ from prefdata.validation.quarantine import is_record, unwrapped
 from prefdata.validation.registry import Hit, Rule
 from prefdata.validation.row import row_of
 from prefdata.validation.scan import Scan
+from prefdata.validation.tokens import TokenCounts, Tokens, TokenSettings
 
 FINDINGS_PER_ROW = 50
 """A row with more is broken enough: the rest is neither recorded nor counted."""
@@ -53,7 +54,15 @@ class Checked:
 class Checker:
     """The rules that run, applied to batches of lines for a dataset of one form."""
 
-    def __init__(self, rules: Sequence[Rule], form: Form, *, chat: bool = False, against: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        form: Form,
+        *,
+        chat: bool = False,
+        against: tuple[str, ...] = (),
+        tokens: TokenSettings | None = None,
+    ) -> None:
         self.form = form
         self.chat = chat
         self.first_form: Form | None = None
@@ -65,6 +74,9 @@ class Checker:
         self._mixed_forms = next(rule for rule in rules if rule.name == "mixed-forms")
         self._leak = next((rule for rule in rules if rule.name == "prompt-in-eval-set"), None)
         self._eval_prompts = eval_prompts(against) if against and self._leak is not None else {}
+        self._tokens = tokens
+        self._token_rules = [rule for rule in rules if rule.stage == "tokens"]
+        self.token_counts = TokenCounts()
         self._is_valid = schema.validator("preference_pair").is_valid
 
     def check(self, batch: LineBatch) -> Checked:
@@ -89,10 +101,22 @@ class Checker:
                 for index, where in leaked(rows.prompts, self._eval_prompts):
                     hit = Hit("/prompt", f"the prompt also stands in {where}")
                     self._note(checked, checked.lines[index], self._leak, (hit,))
+            if self._tokens is not None:
+                self._look_at_tokens(rows, checked, self._tokens)
         for index in self._doubtful(batch, parsed, checked):
             raw = batch.raws[index].removeprefix(BOM)
             self._note_line(checked, index, RawLine(raw, parsed[index], length=len(raw)))
         return checked
+
+    def _look_at_tokens(self, rows: Batch, checked: Checked, settings: TokenSettings) -> None:
+        """The rules over tokens, for the rows that no other rule refuses: each is tokenised once."""
+        for index, line in enumerate(checked.lines):
+            if line not in checked.refused:
+                tokens = Tokens(rows.row(index), settings)
+                for rule in self._token_rules:
+                    self._note(checked, line, rule, rule.check(tokens))
+                if line not in checked.refused:
+                    self.token_counts.add(tokens)
 
     def form_of(self, batch: LineBatch) -> Form | None:
         """The form of the first row in ``batch`` that no rule refuses; ``None`` where there is none."""

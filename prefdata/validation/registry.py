@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prefdata.validation.duplicates import Group
     from prefdata.validation.lines import RawLine
     from prefdata.validation.row import Row
+    from prefdata.validation.tokens import Tokens
 
 Stage = Literal["line", "schema", "row", "tokens", "dataset", "ids", "cycles", "near", "audit"]
 Action = Literal["quarantine", "drop", "keep"]
@@ -41,6 +42,7 @@ FAMILIES = (
     "text",
     "answers",
     "audit",
+    "tokens",
 )
 PREFIXES = {
     "SYN": "file and JSON syntax",
@@ -206,6 +208,13 @@ def audit_rule(
     The pointer of a hit names what it is about, as in "/length".
     """
     return _register("audit", code, name, **about)
+
+
+def token_rule(
+    code: str, name: str, **about: Any
+) -> Callable[[Callable[[Tokens], Iterable[Hit]]], Callable[[Tokens], Iterable[Hit]]]:
+    """Register a rule over one row as a trainer tokenises it; such rules run only with ``--tokenizer``."""
+    return _register("tokens", code, name, flag="--tokenizer", **about)
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from prefdata.validation.findings import Tally
 from prefdata.validation.inputs import Input, parts_of
 from prefdata.validation.memory import keep_freed_memory
 from prefdata.validation.sampling import Sample, bits_for
+from prefdata.validation.tokens import TokenCounts
 from prefdata.validation.work import Done, Lines, Part, Segment, Settings, read, run_part
 
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -35,6 +36,7 @@ class Gathered:
     """One for each input; clashing rows count as kept until they are settled."""
     sources: Counter[str] = field(default_factory=Counter)
     sample: Sample = field(default_factory=lambda: Sample([]))
+    tokens: TokenCounts = field(default_factory=TokenCounts)
 
     @property
     def gone(self) -> list[int]:
@@ -96,13 +98,14 @@ def gather(
         sources.update(part.sources)
         for index, lines in part.lines.items():
             receipts[index].add(lines)
-    sample, first = Sample([]), 0
+    sample, first, tokens = Sample([]), 0, TokenCounts()
     for part in parts:
+        tokens.merge(part.tokens)
         sample.merge(part.sample, first)
         first += part.kept
     rows = Rows(parts, inputs, folder)
     clashes = find_clashes(rows, settings.rules)
-    return Gathered(parts, tally, rows, clashes, receipts, sources, sample)
+    return Gathered(parts, tally, rows, clashes, receipts, sources, sample, tokens=tokens)
 
 
 def _one_by_one(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,13 @@ class Distribution:
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
+
+    @classmethod
+    def of(cls, counts: Mapping[int, int]) -> Distribution:
+        """The distribution of numbers of which it is known how often each occurs."""
+        made = cls()
+        made._counts.update(counts)
+        return made
 
     def add(self, values: npt.NDArray[np.int64]) -> None:
         """Add values."""

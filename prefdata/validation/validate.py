@@ -29,6 +29,7 @@ from prefdata.validation.report.json import document
 from prefdata.validation.result import FailOn, Fixes, InputReceipt, ValidationResult
 from prefdata.validation.run import Gathered, Progress, form_of, gather
 from prefdata.validation.splits import by_shard, sides_of, splits_of
+from prefdata.validation.tokens import TRAINERS, TokenSettings, Trainer, tokenizer_of
 from prefdata.validation.verdict import assert_balanced, result_of, share_of
 from prefdata.validation.work import NO_SOURCE, OTHER_SOURCES, Settings
 from prefdata.validation.workplace import DATASET, PARTS, workplace
@@ -51,6 +52,10 @@ def validate(
     fixed: str | Path | None = None,
     eval_fraction: float = 0.0,
     against: str | Path | Sequence[str | Path] = (),
+    tokenizer: str | Path | None = None,
+    max_length: int | None = None,
+    trainer: Trainer = "prefdata",
+    chat_template: str | Path | None = None,
     chat: bool = False,
     limit: int | None = None,
     overwrite: bool = False,
@@ -84,6 +89,10 @@ def validate(
 
     ``report`` is a file to write the report to as one HTML page; a dataset has it as report.html.
 
+    With a ``tokenizer`` (a model's folder or name) the rules over tokens run too, on the tokens of a ``trainer``:
+    "prefdata" for those of ``train dpo``, "trl" for those of stock TRL. ``max_length`` is the limit of tokens,
+    ``chat_template`` a file to use in place of the model's own.
+
     ``examples`` findings of each rule are kept in detail. ``jobs`` processes share the work; the result does not
     depend on their number.
 
@@ -96,7 +105,8 @@ def validate(
         if grade not in get_args(Severity):
             raise UsageError(f"{grade!r} is not a severity for {name}", f"one of {', '.join(get_args(Severity))}")
     benches = (str(against),) if isinstance(against, str | Path) else tuple(map(str, against))
-    flags = Settings("text", split=bool(eval_fraction), against=benches).flags
+    tokens = _token_settings(tokenizer, max_length, trainer, chat_template)
+    flags = Settings("text", split=bool(eval_fraction), against=benches, tokens=tokens).flags
     rules = selected(select, ignore, flags, severities)
     if fail_on not in get_args(FailOn):
         raise UsageError(f"{fail_on!r} is not a severity to fail on", f"one of {', '.join(get_args(FailOn))}")
@@ -109,6 +119,9 @@ def validate(
         "max_bad": share,
         "select": sorted(select),
     }
+    if tokens is not None:
+        tokenizer_of(tokens)
+        asked["tokens"] = asdict(tokens)
     if severities:
         asked["severity"] = dict(sorted(severities))
     if benches:
@@ -148,6 +161,7 @@ def validate(
             None if baseline is None else str(baseline),
             write_baseline is not None,
             benches,
+            tokens=tokens,
         )
         mended = None
         if fix is not None:
@@ -176,6 +190,8 @@ def validate(
             result, form=settings.form if result.counts.kept else None, output=out, fixed=mended, audit=audit
         )
         assert_balanced(found, result.counts)
+        if tokens is not None:
+            result = replace(result, statistics={"tokens": found.tokens.document(tokens)})
         if not whole:
             return result
         about = {"rules": [rule.code for rule in rules], "settings": asked}
@@ -187,6 +203,19 @@ def validate(
             return replace(result, manifest=None)
         replace_folder(built, out)
         return result
+
+
+def _token_settings(
+    tokenizer: str | Path | None, max_length: int | None, trainer: Trainer, chat_template: str | Path | None
+) -> TokenSettings | None:
+    if trainer not in TRAINERS:
+        raise UsageError(f"{trainer!r} is no trainer whose tokens are known", f"one of {', '.join(TRAINERS)}")
+    if tokenizer is None:
+        if max_length is not None or chat_template is not None:
+            raise UsageError("a length in tokens or a chat template asks for a tokenizer", "add --tokenizer MODEL")
+        return None
+    template = None if chat_template is None else str(chat_template)
+    return TokenSettings(str(tokenizer), max_length, trainer, template)
 
 
 def _settle(
@@ -231,7 +260,8 @@ def _assembled(
     splits = splits_of(found.parts, stay, None if sides is None else by_shard(found.parts, sides))
     entries = assemble.write_splits(built, left, splits)
     assemble.assert_written(built, entries, result.counts)
-    result = replace(result, statistics=assemble.statistics(built, entries, result.form, found.sources))
+    figures = assemble.statistics(built, entries, result.form, found.sources)
+    result = replace(result, statistics={**figures, **result.statistics})
     splits_ = {"splits": {split: {"rows": sum(s["rows"] for s in shards)} for split, shards in entries.items()}}
     (built / assemble.PAGE).write_bytes(html_page(replace(result, manifest=splits_)).encode())
     report = orjson.dumps(document(result), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -33,6 +33,7 @@ from prefdata.validation.quarantine import record_of
 from prefdata.validation.registry import Rule, selected
 from prefdata.validation.sampling import Sample, add_rows
 from prefdata.validation.splits import HASHES, split_hashes
+from prefdata.validation.tokens import TokenCounts, TokenSettings
 
 LINES_PER_BATCH = 512
 PART_BYTES = 32 << 20
@@ -66,10 +67,17 @@ class Settings:
     bits: int = 0
     """With how many zero bits of its hash a row falls into the sample of the audit, to start with."""
 
+    tokens: TokenSettings | None = None
+    """Whose tokens are looked at, where any are."""
+
     @property
     def flags(self) -> tuple[str, ...]:
         """Flags of the command line that switch rules on."""
-        return (*(["--eval-fraction"] if self.split else ()), *(["--against"] if self.against else ()))
+        return (
+            *(["--tokenizer"] if self.tokens else ()),
+            *(["--eval-fraction"] if self.split else ()),
+            *(["--against"] if self.against else ()),
+        )
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -143,6 +151,7 @@ class Done:
     sources: Counter[str] = field(default_factory=Counter)
     """Rows by their ``source``."""
     sample: Sample = field(default_factory=lambda: Sample([]))
+    tokens: TokenCounts = field(default_factory=TokenCounts)
 
     @property
     def kept(self) -> int:
@@ -187,8 +196,11 @@ class _Writer:
 
     def __init__(self, number: int, settings: Settings, folder: Path, write: bool) -> None:
         self.done = Done(number, Tally(settings.examples))
-        self._checker = Checker(settings.rules, settings.form, chat=settings.chat, against=settings.against)
+        self._checker = Checker(
+            settings.rules, settings.form, chat=settings.chat, against=settings.against, tokens=settings.tokens
+        )
         self.done.sample.bits = settings.bits
+        self.done.tokens = self._checker.token_counts
         self._known = settings.known
         self._form = settings.form
         self._folder = folder

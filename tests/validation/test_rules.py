@@ -18,6 +18,7 @@ from prefdata.validation.registry import PREFIXES, Rule, all_rules, rule_of, sel
 from prefdata.validation.row import row_of
 from prefdata.validation.validate import validate
 from tests.validation.rows import as_chat_pair, chat, chat_pairs, read, spoilt_pairs, text, text_pairs, turns, write
+from tests.validation.tokenizers import saved_tokenizer
 
 RULES = all_rules()
 
@@ -32,6 +33,11 @@ def options_of(rule: Rule, folder: Path) -> dict[str, Any]:
         return {"eval_fraction": 0.5}
     if rule.flag == "--against":
         return {"against": write(folder / "eval.jsonl", {"question": "what is  2+2?"})}
+    if rule.flag == "--tokenizer":
+        options: dict[str, Any] = {"tokenizer": saved_tokenizer(folder / "tokenizer")}
+        if rule.code in ("TOK003", "TOK004", "TOK005"):
+            options |= {"trainer": "trl", "max_length": 20}
+        return options
     return {}
 
 
