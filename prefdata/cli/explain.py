@@ -15,7 +15,7 @@ from prefdata.records.codec import pair_record
 
 
 @click.command(short_help="Explain a rule, or where a pair came from and who judged it.")
-@click.argument("what", nargs=-1, metavar="[CODE | DATASET ID | PAIRS.jsonl ID]")
+@click.argument("what", nargs=-1, metavar="[CODE | DATASET ID | PAIRS.jsonl ID | ADAPTER ID]")
 @click.option(
     "--judgments",
     type=click.Path(path_type=Path),
@@ -26,12 +26,14 @@ from prefdata.records.codec import pair_record
 def command(what: tuple[str, ...], judgments: Path | None, format: str) -> None:
     """Explain what the rule CODE means and how to mend it, or where the pair ID of a DATASET or of PAIRS.jsonl is from.
 
-    A pair is told with its judgments: judge, template hash, order shown, seed, raw verdict, votes and cost. Without
-    arguments, list all rules. An ID may be cut short where that leaves no doubt.
+    A pair is told with its judgments: judge, template hash, order shown, seed, raw verdict, votes and cost; in the folder
+    of a trained ADAPTER, also with what training did to it. Without arguments, list all rules. An ID may be cut short
+    where that leaves no doubt.
     """
     from prefdata.pairing.provenance import pair_document, pair_in, provenance_of, told
     from prefdata.validation.explain import provenance, rule_list, rule_page
     from prefdata.validation.registry import all_rules, rule_of
+    from prefdata.validation.trained import trained_pair
 
     if len(what) > 2:
         raise UsageError("explain takes a rule, or a dataset and an id", "for example: prefdata explain PRF001")
@@ -43,14 +45,20 @@ def command(what: tuple[str, ...], judgments: Path | None, format: str) -> None:
         else:
             click.echo("\n".join([*_pair_story(pair_record(pair), f"{what[0]}:{line}"), *told(behind, pair.metadata)]))
         return
+    trained = trained_pair(*what) if len(what) == 2 else None
+    if trained is not None:
+        what = (str(trained.dataset), trained.id)
     if len(what) == 2:
         found = provenance(*what)
         row = found.row
         behind = provenance_of(row["judgment_ids"] or (), row["metadata"] or {}, row["source_file"], judgments)
         if format == "json":
             document = {"split": found.split, "row": found.row, "raw": found.raw, "note": found.note}
-            print_json({**document, "provenance": behind.document()})
+            document |= {"provenance": behind.document(), **({"trained": trained.row} if trained else {})}
+            print_json(document)
         else:
+            if trained is not None:
+                click.echo("\n".join(trained.lines()))
             click.echo(_story(found))
             if row["judgment_ids"]:
                 click.echo("\n".join(told(behind, row["metadata"] or {})))

@@ -134,7 +134,7 @@ def _block(pieces: Sequence[Piece], colour: bool, longest: int) -> list[str]:
         for at, piece in enumerate(run_pieces):
             style = TRAINED[at % 2] if trained else DIM
             text += "\n".join(f"{style}{line}{RESET}" if line else "" for line in shown(piece).split("\n"))
-    return [f"  {line}" for line in text.split("\n")] if text else []
+    return [f"  {line}" for line in text.removesuffix("\n").split("\n")] if text else []
 
 
 def _shortened(pieces: list[Piece], longest: int) -> list[Piece]:

@@ -58,22 +58,30 @@ def context_length(settings: RunSettings, theirs: Theirs) -> int | None:
     return int(length) if length else None
 
 
+def check_quantization(settings: RunSettings, theirs: Theirs) -> None:
+    """Raise UsageError or MissingExtraError where quantized weights are asked for and this machine cannot have them."""
+    bits = next((bits for bits in (4, 8) if theirs.loading.get(f"load_in_{bits}bit")), None)
+    if bits is None:
+        return
+    if settings.full:
+        raise UsageError(f"--load_in_{bits}bit quantizes the weights, and --full would train them", "leave one out")
+    if not torch.accelerator.is_available():
+        raise UsageError(
+            f"--load_in_{bits}bit needs a GPU, and this machine has none",
+            "leave it out to train the adapter on unquantized weights; --dtype bfloat16 halves their memory",
+        )
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtraError(
+            f"--load_in_{bits}bit needs the package bitsandbytes, which is not installed", "pip install bitsandbytes"
+        )
+
+
 def load_model(name: str, settings: RunSettings, theirs: Theirs, kind: Any = AutoModelForCausalLM, **more: Any) -> Any:
     """A causal language model, without dropout unless TRL's --disable_dropout false asks for it.
 
     ``kind`` is another class of transformers' for another head, ``more`` what it is to be told.
     """
     told = _told(settings, theirs)
-    if (told.load_in_4bit or told.load_in_8bit) and find_spec("bitsandbytes") is None:
-        raise MissingExtraError(
-            f"--load_in_{4 if told.load_in_4bit else 8}bit needs the package bitsandbytes, which is not installed",
-            "pip install bitsandbytes",
-        )
-    if (told.load_in_4bit or told.load_in_8bit) and not torch.cuda.is_available():
-        raise UsageError(
-            f"--load_in_{4 if told.load_in_4bit else 8}bit needs a CUDA device, and this machine has none",
-            "leave it out to train the adapter on unquantized weights; --dtype bfloat16 halves their memory",
-        )
     dtype = told.dtype if told.dtype in ("auto", None) else getattr(torch, str(told.dtype))
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": told.attn_implementation}
     if quantization := get_quantization_config(told):

@@ -38,11 +38,6 @@ def train(method: Method, job: Job) -> Outcome:
         for split, report in plan.reports.items()
         if report.kept
     }
-    if settings.early_stopping and "eval" not in data:
-        raise UsageError(
-            "--early-stopping needs a split eval, and the dataset has none",
-            "make one: prefdata validate PAIRS.jsonl -o DATASET --eval-fraction 0.05",
-        )
     config = training_config(
         method, settings, theirs, job.folder / "checkpoints", job.output.name, plan.steps, plan.evaluated
     )
@@ -78,6 +73,7 @@ def train(method: Method, job: Job) -> Outcome:
     result = job.folder / "result"
     shutil.rmtree(result, ignore_errors=True)
     trainer.save_model(str(result))
+    divergence = trainer.divergence() if hasattr(trainer, "divergence") else None
     trained, everything = _sizes(trainer, settings.full)
     if settings.merge and trainer.is_world_process_zero():
         merge(trainer, method, settings, theirs, result)
@@ -92,6 +88,7 @@ def train(method: Method, job: Job) -> Outcome:
         versions={name: version(name) for name in PACKAGES},
         trained_parameters=trained,
         all_parameters=everything,
+        divergence=divergence,
         best_step=_best(trainer.state),
         speed=trainer.speed.found if hasattr(trainer, "speed") else {},
         warnings=[found.message for found in advice(logged, plan.first_loss, trainer.state.max_steps)],

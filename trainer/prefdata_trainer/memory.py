@@ -46,10 +46,7 @@ class Memory:
             f"{name} {_size(getattr(self, name))}" for name in ("weights", "training", "activations", "logits")
         )
         verdict = "" if self.total < self.available else ": more than there is; see docs/training.md for what saves it"
-        return (
-            f"about {_size(self.total)} ({parts}) of {_size(self.available)} on {self.device}{verdict}; "
-            "a rough estimate"
-        )
+        return f"roughly {_size(self.total)} of {_size(self.available)} on {self.device} ({parts}){verdict}"
 
 
 @dataclass(frozen=True, slots=True)

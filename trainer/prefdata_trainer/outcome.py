@@ -28,6 +28,8 @@ class Outcome:
     versions: dict[str, str]
     trained_parameters: int
     all_parameters: int
+    divergence: float | None
+    """KL to the reference in nats a token, where it was measured."""
     best_step: int | None
     """The step whose checkpoint is the result, where that was decided by evaluations."""
     warnings: list[str]
@@ -46,8 +48,8 @@ class Outcome:
             found |= {f"eval_{name}": value for name, value in self._of_split("eval").items()}
             evaluated = [entry["eval_loss"] for entry in self.metrics if "eval_loss" in entry]
             found["eval_loss"] = evaluated[-1]
-        if divergences := [entry["kl/reference"] for entry in self.metrics if "kl/reference" in entry]:
-            found["kl_to_reference"] = divergences[-1]
+        if self.divergence is not None:
+            found["kl_to_reference"] = self.divergence
         return found
 
     def _of_split(self, split: str) -> dict[str, float]:
@@ -103,7 +105,7 @@ class Outcome:
             lines.append(f"best        the checkpoint of step {self.best_step:,}, by its loss on the split eval")
         if "kl_to_reference" in found:
             lines.append(
-                f"KL          {found['kl_to_reference']:.4f} nats a token from the reference, at the last step"
+                f"KL          {found['kl_to_reference']:.4f} nats a token from the reference, on tokens of the data"
             )
         expected = self.plan.first_loss
         if expected is not None and abs(found["first_loss"] - expected) > FIRST_LOSS_TOLERANCE:

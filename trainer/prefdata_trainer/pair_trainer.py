@@ -119,10 +119,16 @@ class PairTrainer(DPOTrainer):
             with at_rest(self.model), as_reference(self):
                 self.probe = Probe(self._of(reference=True), rows, collator, self.accelerator.device)
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+    def divergence(self) -> float | None:
+        """KL to the reference as the model is now; None where the reference itself moves."""
+        if self.probe is None:
+            return None
+        with at_rest(self.model):
+            return self.probe.divergence(self._of(reference=False))
+
+    def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
         if self.probe is not None and "loss" in logs and self._due():
-            with at_rest(self.model):
-                logs["kl/reference"] = self.probe.divergence(self._of(reference=False))
+            logs["kl/reference"] = self.divergence()
         super().log(logs, start_time)
 
     def _due(self) -> bool:

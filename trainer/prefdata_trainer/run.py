@@ -15,7 +15,7 @@ import orjson
 import torch
 from accelerate import PartialState
 
-from prefdata.errors import DatasetError, PrefdataError, RenderingError
+from prefdata.errors import DatasetError, PrefdataError, RenderingError, UsageError
 from prefdata.records.dataset import DatasetHandle
 from prefdata.records.ids import content_id, file_sha256
 from prefdata.records.output import State, replace_folder, state_folder
@@ -24,7 +24,14 @@ from prefdata_trainer import theirs as their_flags
 from prefdata_trainer import tokens
 from prefdata_trainer.callbacks import WHOLE
 from prefdata_trainer.folder import complete
-from prefdata_trainer.loading import check_reference, context_length, load_tokenizer, lora_config, shape
+from prefdata_trainer.loading import (
+    check_quantization,
+    check_reference,
+    context_length,
+    load_tokenizer,
+    lora_config,
+    shape,
+)
 from prefdata_trainer.loop import train
 from prefdata_trainer.memory import estimate
 from prefdata_trainer.method import Job, Method, reference_of
@@ -52,6 +59,7 @@ def run(
     """
     with hushed():
         theirs = their_flags.read(settings.passed, settings, method.config)
+        check_quantization(settings, theirs)
         tokenizer = load_tokenizer(settings, theirs)
         check_reference(settings, theirs, tokenizer)
         renderer = Renderer(
@@ -152,6 +160,11 @@ def _plan(
         raise DatasetError(
             f"nothing is left of {report.seen:,} pairs: " + "; ".join(report.summary()),
             "raise the limits, choose another --truncation, or another --chat-template",
+        )
+    if settings.early_stopping and not ("eval" in reports and reports["eval"].report.kept):
+        raise UsageError(
+            "--early-stopping needs a split eval, and the dataset has none",
+            "make one: prefdata validate PAIRS.jsonl -o DATASET --eval-fraction 0.05",
         )
     method.check(settings, report, reports["train"].given)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
