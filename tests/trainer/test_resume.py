@@ -131,6 +131,33 @@ def test_the_command_continues_from_its_checkpoint(make_dataset: MakeDataset, ti
     assert contents(output) == continued
 
 
+def test_sigterm_saves_a_checkpoint_and_the_next_run_ends_alike(
+    make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    """The real command, told to stop between two checkpoints: exit code 130, one line, and the same weights in the end."""
+    dataset, output = make_dataset(trajectory_pairs(24)), tmp_path / "adapter"
+    flags = ["--learning-rate", "0.002", "--gradient-accumulation", "1", "--save-steps", "1000", "--max_steps", "400"]
+    program = str(Path(sys.executable).parent / "prefdata")
+    command = [program, "train", "dpo", str(dataset), "-m", str(tiny_model), "-o", str(output)]
+    with subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if line.startswith("step 1/400"))
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+    assert process.returncode == 130, said + rest
+    assert "interrupted" in rest
+    assert "Traceback" not in rest
+    checkpoints = list((tmp_path / "adapter.state" / "checkpoints").glob(f"checkpoint-*/{WHOLE}"))
+    assert len(checkpoints) == 1
+    assert not output.exists()
+    settings: dict[str, Any] = {"learning_rate": 0.002, "gradient_accumulation": 1, "save_steps": 1000}
+    settings |= {"model": str(tiny_model), "passed": {"max_steps": ("400",)}}
+    train_dpo(dataset, output, **settings)
+    train_dpo(dataset, tmp_path / "undisturbed", **settings)
+    for name in ("adapter_model.safetensors", "per_pair.parquet"):
+        assert (output / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+
+
 def test_other_settings_are_refused_or_begin_anew(
     begin: Begin, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
 ) -> None:
