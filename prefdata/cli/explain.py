@@ -27,7 +27,7 @@ def command(what: tuple[str, ...], judgments: Path | None, format: str) -> None:
     """Explain what the rule CODE means and how to mend it, or where the pair ID of a DATASET or of PAIRS.jsonl is from.
 
     A pair is told with its judgments: judge, template hash, order shown, seed, raw verdict, votes and cost; in a folder
-    of a trained ADAPTER, also with what training did to it. Without arguments, list all rules. An ID may be cut short
+    of a trained ADAPTER also with what training did to it. Without arguments, list all rules. An ID may be cut short
     where that leaves no doubt.
     """
     from prefdata.pairing.provenance import pair_document, pair_in, provenance_of, told

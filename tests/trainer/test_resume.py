@@ -134,7 +134,7 @@ def test_the_command_continues_from_its_checkpoint(make_dataset: MakeDataset, ti
 def test_sigterm_saves_a_checkpoint_and_the_next_run_ends_alike(
     make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """The real command, told to stop between two checkpoints: exit code 130, one line, and the same weights in the end."""
+    """The real command, told to stop between two checkpoints: exit code 130, one line, the same weights in the end."""
     dataset, output = make_dataset(trajectory_pairs(24)), tmp_path / "adapter"
     flags = ["--learning-rate", "0.002", "--gradient-accumulation", "1", "--save-steps", "1000", "--max_steps", "400"]
     program = str(Path(sys.executable).parent / "prefdata")
