@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +118,8 @@ def test_the_list_of_trainers_loads_nothing_heavy(prefdata: Any) -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["dpo", "kto", "orpo", "reward"]
 
 
-def test_a_plan_of_any_method(prefdata: Any, make_dataset: MakeDataset, tiny_model: Path) -> None:
-    done = prefdata("train", "orpo", make_dataset(trajectory_pairs(4)), "-m", tiny_model, "-o", "x", "--dry-run",
-                    "--format", "json", "--preview", "1")  # fmt: skip
-    told = json.loads(done.stdout)
+def test_a_plan_of_any_method(make_dataset: MakeDataset, tiny_model: Path) -> None:
+    told = train_orpo(make_dataset(trajectory_pairs(4)), "x", model=str(tiny_model), dry_run=True, preview=1).document()
     assert told["method"] == "orpo"
     assert told["preview"][0]["chosen"]["trained"] > 0
     assert told["memory"]["total"] > told["memory"]["weights"] > 0
