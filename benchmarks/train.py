@@ -49,6 +49,7 @@ from prefdata_trainer.theirs import Theirs
 from prefdata_trainer.tokens import SIDES, PairCollator
 from tokenizers import Tokenizer, models
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from trl import DPOTrainer
 
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {"vocab_size": 256, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "heads": (2, 1)},
@@ -68,11 +69,14 @@ SETS = {
 """Tokens of the prompt and of each completion. In "turns" the middle third of a completion is a user's, not scored."""
 
 
-class Stock(PairTrainer):
+class Stock(DPOTrainer):
     """TRL's own trainer but for where its tokens come from."""
 
-    _get_train_sampler = PairTrainer.__mro__[1]._get_train_sampler
-    _precompute_ref_logps = PairTrainer.__mro__[1]._precompute_ref_logps
+    _prepare_dataset = PairTrainer._prepare_dataset
+    _send_telemetry = PairTrainer._send_telemetry
+
+    def __init__(self, *, speed: Speed, **keywords: Any) -> None:
+        super().__init__(**keywords)
 
 
 class CachedPrefix(FastForward):

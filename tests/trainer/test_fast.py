@@ -10,6 +10,7 @@ import orjson
 import pytest
 import torch
 import transformers
+import yaml
 from datasets import Dataset
 from prefdata_trainer import train_dpo
 from prefdata_trainer.dpo import Dpo
@@ -443,3 +444,21 @@ def test_slow_and_fast_runs_agree(tiny_model: Path, make_dataset: MakeDataset, t
     slow, fast = map(load, weights)
     assert all(torch.allclose(slow[name], fast[name], atol=1e-5) for name in slow)
     assert any(not torch.equal(slow[name], torch.zeros_like(slow[name])) for name in slow if "lora_B" in name)
+
+
+def test_the_command_refuses_what_cannot_be_shared_and_says_what_was_done(
+    make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = make_dataset(mixed_pairs(4))
+    kind, told, why = DOES_NOT["narrow window"]
+    model = of_kind(tmp_path / "model", kind, told)
+    with pytest.raises(UsageError, match=why):
+        train_dpo(rows, tmp_path / "adapter", model=str(model), prefix_sharing="on")
+    assert not list(tmp_path.glob("adapter*"))
+    train_dpo(rows, tmp_path / "adapter", model=str(model), quiet=False)
+    assert "not sharing prefixes: some layers see only 16 tokens" in capsys.readouterr().err
+    document = yaml.safe_load((tmp_path / "adapter" / "prefdata_config.yaml").read_text())
+    assert why in document["speed"]["prefix_sharing_off_because"]
+    card = (tmp_path / "adapter" / "README.md").read_text()
+    assert "common beginnings of a pair read for each side" in card
+    assert "batches of similar length" in card

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from prefdata_trainer.theirs import Theirs
 
 from tests.trainer.conftest import MakeDataset, Row, build_model, chat_pairs
 from tests.trainer.test_fast import build
+from tests.trainer.test_resume import work
 
 LINES = list[str]
 pytestmark = pytest.mark.usefixtures("quiet_libraries")
@@ -146,20 +146,25 @@ def test_the_entries_unread_for_longest_go_first(tmp_path: Path) -> None:
     assert sorted(int(path.name) for path in tmp_path.iterdir()) == [0, 4, 5]
 
 
-def test_two_runs_at_once(tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path) -> None:
-    """Two commands over one empty cache, and a third after them: the same adapter, and the third computes nothing."""
+def test_two_runs_at_once(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two processes over one empty cache, and a run after them: the same adapter, and the third computes nothing."""
     rows, cache = make_dataset(chat_pairs(12)), tmp_path / "cache"
-    program = str(Path(sys.executable).parent / "prefdata")
-
-    def command(name: str) -> list[str]:
-        flags = ["--reference-cache", str(cache), "--gradient-accumulation", "1", "--learning-rate", "0.001"]
-        return [program, "train", "dpo", str(rows), "-m", str(tiny_model), "-o", str(tmp_path / name), *flags]
-
-    running = [subprocess.Popen(command(name), stderr=subprocess.PIPE, text=True) for name in ("a", "b")]
-    assert [process.communicate()[1] and process.returncode for process in running] == [0, 0]
-    third = subprocess.run(command("c"), capture_output=True, text=True, check=True)
-    assert f"reference log-probabilities of 12 pairs taken from {cache}" in third.stderr
-    adapters = {(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("a", "b", "c")}
+    told: dict[str, Any] = {"reference_cache": str(cache), "gradient_accumulation": 1, "learning_rate": 1e-3}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["prefdata_trainer.dpo", "tests.trainer.test_resume"])
+    running = [
+        context.Process(target=work, args=(str(rows), str(tmp_path / name), str(tiny_model), told)) for name in "ab"
+    ]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    assert [process.exitcode for process in running] == [0, 0]
+    train_dpo(rows, tmp_path / "c", model=str(tiny_model), quiet=False, **told)
+    assert f"reference log-probabilities of 12 pairs taken from {cache}" in capsys.readouterr().err
+    adapters = {(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in "abc"}
     assert len(adapters) == 1
     assert [path for path in cache.iterdir() if path.name.startswith(".")] == []
 

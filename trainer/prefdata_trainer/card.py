@@ -169,6 +169,10 @@ def _settings(outcome: Outcome) -> str:
     if outcome.best_step is not None:
         parts.append(f"the checkpoint of step {outcome.best_step:,}, the best on the split eval")
     parts.append(f"{outcome.trained_parameters:,} of {outcome.all_parameters:,} parameters trained")
+    if speed := outcome.speed:
+        parts.append(f"batches {'of similar length' if speed['group_by_length'] else 'at random'}")
+        shared = speed["prefix_sharing"] != "off"
+        parts.append(f"common beginnings of a pair {'read once' if shared else 'read for each side'}")
     return "; ".join(parts) + "."
 
 

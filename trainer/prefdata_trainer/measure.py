@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader
 
 from prefdata_trainer.method import Scores
 
+READING = 4
+"""Batches of training that are read at once where nothing is kept for a gradient and the head is fused."""
 Sides = tuple[torch.Tensor, torch.Tensor]
 
 

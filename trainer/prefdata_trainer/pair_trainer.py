@@ -13,7 +13,7 @@ from trl import DPOTrainer  # type: ignore[attr-defined]
 from prefdata_trainer.confidence import losses
 from prefdata_trainer.divergence import Probe
 from prefdata_trainer.fast import Speed
-from prefdata_trainer.measure import as_reference, at_rest, over, summed_logps
+from prefdata_trainer.measure import READING, as_reference, at_rest, over, summed_logps
 from prefdata_trainer.method import Scores
 
 MEASURED = 20
@@ -143,7 +143,8 @@ class PairTrainer(DPOTrainer):
         """
         model, rows = self._of(reference=reference), self.train_dataset if rows is None else rows
         with as_reference(self) if reference else nullcontext():
-            return over(self, rows, self.data_collator, lambda batch: summed_logps(model, batch))
+            size = READING * self.args.per_device_train_batch_size
+            return over(self, rows, self.data_collator, lambda batch: summed_logps(model, batch), size)
 
     def over(self, rows: Any, batch_size: int, compute: Callable[[Any], Any]) -> Scores:
         """``compute``'s two values for each pair, (pairs, 2), in the order of ``rows``."""

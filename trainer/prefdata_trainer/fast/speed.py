@@ -18,10 +18,9 @@ from prefdata_trainer.fast.forward import FastForward
 from prefdata_trainer.fast.references import BLOCK, ReferenceCache, block_key, circumstances
 from prefdata_trainer.fast.sampling import LengthGrouped, worth_grouping
 from prefdata_trainer.fast.support import differs, obstacle_to_all, obstacle_to_sharing
+from prefdata_trainer.measure import READING
 
 SECONDS_BETWEEN_LINES = 10.0
-READING = 4
-"""Batches of training that are read at once where nothing has to be kept for a gradient."""
 REFERENCES = ("ref_chosen_logps", "ref_rejected_logps")
 
 
