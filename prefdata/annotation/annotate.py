@@ -15,6 +15,7 @@ from prefdata.annotation.importing import Imported, add_responses, set_gold, set
 from prefdata.annotation.rubric import read_rubric
 from prefdata.annotation.store import OWNER, Store, opened
 from prefdata.errors import MissingExtraError, ServiceError, UsageError
+from prefdata.records.sources import STDIN, sources
 
 Paths = str | Path | Sequence[str | Path]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -76,6 +77,11 @@ def annotate(
     out = Path(store)
     if not out.parent.is_dir():
         raise UsageError(f"the folder {out.parent} for the store does not exist", f"mkdir -p {out.parent}")
+    if terminal and len(names) > 1:
+        raise UsageError("--terminal asks one person", "name one --annotator")
+    for source in sources([name for paths in (responses, gold, queue) if paths is not None for name in _names(paths)]):
+        if source.name != STDIN:
+            source.open().close()  # what is not there is said before a store is made
     with opened(out, create=True) as held:
         held.configure(settings)
         held.add_annotators(names)
@@ -85,8 +91,6 @@ def annotate(
         if terminal:
             from prefdata.annotation.terminal import ask
 
-            if len(names) > 1:
-                raise UsageError("--terminal asks one person", "name one --annotator")
             ask(held, names[0])
             return
         _serve(held, names, imported, (gold_items, queued), host, port, url, ready)

@@ -71,7 +71,8 @@ def next_task(db: sqlite3.Connection, annotator: str, settings: Settings, after:
         task = task_of(tuple(row))
         # An item that others took over when the lease ran out waits until it wants answers again.
         if until > now or task.gold or task.ask or _wanted(db, task.item, annotator, now):
-            db.execute("UPDATE task SET lease = ? WHERE id = ?", (lease, task.id))
+            if until < now + (lease - now) / 2:  # else looking again would be a write each time
+                db.execute("UPDATE task SET lease = ? WHERE id = ?", (lease, task.id))
             return task
     count = db.execute("SELECT count(*) FROM task WHERE annotator = ?", (annotator,)).fetchone()[0]
     draw = random.Random(_hash(settings.seed, annotator, count))

@@ -17,7 +17,7 @@ import orjson
 
 from prefdata.annotation.answers import FLAGS, Answer, answer_from
 from prefdata.annotation.database import Event, events
-from prefdata.annotation.store import latest_settings, opened
+from prefdata.annotation.store import opened
 from prefdata.errors import UsageError
 from prefdata.pairing.pairs import PairingSettings, Strategy, dropped_record, pairs_of
 from prefdata.records.codec import content_from, judgment_record, pair_record, response_set_from, response_set_record
@@ -187,13 +187,9 @@ class Exported:
 def exports(db: sqlite3.Connection, store_id: str, policy: Policy, last: int) -> Iterator[Exported]:
     """Every item of the store as of event ``last``, in the order in which they came in."""
     states = standing(db, last)
-    rubric = latest_settings(db, last).template
-    sha256 = rubric.sha256 if rubric else None
     rows = db.execute("SELECT number, record FROM item WHERE added <= ? ORDER BY number", (last,))
     for number, record in rows:
-        yield _exported(
-            response_set_from(orjson.loads(record)), states.get(number, ItemState()), policy, store_id, sha256
-        )
+        yield _exported(response_set_from(orjson.loads(record)), states.get(number, ItemState()), policy, store_id)
 
 
 def moment(db: sqlite3.Connection, as_of: str | None) -> tuple[int, str]:
@@ -243,9 +239,7 @@ def standing(db: sqlite3.Connection, last: int) -> dict[int, ItemState]:
     return states
 
 
-def judgment_of(
-    response_set: ResponseSet, event: Event, shown: Sequence[str], rubric_sha256: str | None = None, **more: Any
-) -> Judgment:
+def judgment_of(response_set: ResponseSet, event: Event, shown: Sequence[str], **more: Any) -> Judgment:
     """An answer or an adjudication as a judgment; ``more`` goes into its metadata."""
     answer = answer_from(event.body)
     places = tuple(response.id for response in response_set.responses)
@@ -265,7 +259,7 @@ def judgment_of(
         response_set_id=response_set.id,
         shown=tuple(shown),
         ranking=answer.ranking,
-        judge=Judge("human", str(event.annotator), template_sha256=rubric_sha256),
+        judge=Judge("human", str(event.annotator), template_sha256=event.body.get("rubric")),
         flags=((verdict,) if verdict else ()) + tuple(flags),
         strength=None if answer.strength is None else float(answer.strength),
         ratings=answer.ratings,
@@ -276,11 +270,11 @@ def judgment_of(
     )
 
 
-def _exported(
-    response_set: ResponseSet, state: ItemState, policy: Policy, store_id: str, rubric_sha256: str | None
-) -> Exported:
+def _exported(response_set: ResponseSet, state: ItemState, policy: Policy, store_id: str) -> Exported:
     counted = [one for one in state.answers if policy.surplus or not one.event.body["surplus"]]
     surplus = len(state.answers) - len(counted)
+    # An improved response is better than the original whoever decides between the originals.
+    edits = [_edit(response_set, one, edit) for one in counted for edit in one.edits]
     superseded = 0
     judgments = []
     if state.adjudicated is not None:
@@ -290,10 +284,9 @@ def _exported(
             counted, superseded = [], len(counted)
     for one in counted:
         more: dict[str, Any] = {"store": store_id, **({"gold": True} if one.gold else {})}
-        judgments.append(judgment_of(response_set, one.event, one.shown, rubric_sha256, **more))
+        judgments.append(judgment_of(response_set, one.event, one.shown, **more))
     left_out = [_without(judgment, policy.exclude) for judgment in judgments]
     judgments = [judgment for judgment, _ in left_out if judgment is not None]
-    edits = [_edit(response_set, one, edit) for one in counted for edit in one.edits]
     return Exported(response_set, judgments, edits, state, surplus, superseded, sum(number for _, number in left_out))
 
 

@@ -82,18 +82,19 @@ def build(store: Store, links: Links, hosts: frozenset[str], *, https: bool = Fa
         task = store.task(person.name, _whole(document, "task"))
         answer = read_answer(document.get("answer"), store.response_set(task.item), task.shown, store.settings.template)
         token, seen = str(document.get("token") or ""), str(document.get("seen") or "")
-        saved = store.submit(person.name, task.id, token, seen, answer)
+        saved = store.submit(person.name, task.id, token, seen, answer, follow=document.get("have") is None)
         judges = "; ".join(
             f"{one['judge']}: {in_words(one['ranking'], one['flags'], task.shown)}"
             for one in store.judges_of(task.item)
         )
-        return _saved(site, person, saved, document, judges=judges or None)
+        return _saved(site, person, saved, saved.following, document, judges=judges or None)
 
     @app.post("/skips")
     def skips(document: Document, person: Writer) -> Response:
         token, reason = str(document.get("token") or ""), str(document.get("reason") or "")
         saved = store.skip(person.name, _whole(document, "task"), token, reason)
-        return _saved(site, person, saved, document)
+        following = store.next(person.name) if document.get("have") is None else None
+        return _saved(site, person, saved, following, document)
 
     @app.post("/undo")
     def undo(document: Document, person: Writer) -> Response:
@@ -128,11 +129,13 @@ def _said(site: Site, request: Request, status: int, title: str, text: str) -> R
     return site.page("message.html", None, status, title=title, text=text, link=link)
 
 
-def _saved(site: Site, person: Person, saved: Saved, document: dict[str, Any], **more: Any) -> Response:
+def _saved(
+    site: Site, person: Person, saved: Saved, following: Task | None, document: dict[str, Any], **more: Any
+) -> Response:
     """What the page is told once an answer is on the disk; with the next task, unless it holds that already."""
     found: dict[str, Any] = {"saved": True, "seq": saved.seq, "surplus": saved.surplus, "next": None, **more}
     if document.get("have") is None:
-        found["next"] = site.fragment(person, site.store.next(person.name))
+        found["next"] = site.fragment(person, following)
     found["progress"] = progress_words(site.store.progress(person.name))
     return JSONResponse(found)
 

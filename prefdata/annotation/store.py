@@ -41,6 +41,8 @@ class Saved:
     surplus: bool = False
     """The item had all its answers already: this one is kept beside them."""
     repeated: bool = False
+    following: Task | None = None
+    """What comes after it, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +127,21 @@ class Store:
             return {one.body["response_id"]: one.body["text"] for one in found if one.body["answer"] == answer}
 
     def submit(
-        self, annotator: str, task_id: int, token: str, seen: str, answer: Answer, *, revealed: bool = False
+        self, annotator: str, task_id: int, token: str, seen: str, answer: Answer, *, follow: bool = False
     ) -> Saved:
         """Keep an answer. It is on the disk when this returns.
 
         ``token`` is the client's own for this one submit: sent again, it changes nothing and gives the same reply.
         ``seen`` is the hash of the texts on the screen. Raises UnknownTaskError, and StaleError where the texts or the
         token belong to something else. A second answer to a task takes the place of the first; both stay in the log.
+        ``follow`` gives the task after it too, in the same transaction.
         """
         with self.database.writing() as db:
             task = _task(db, annotator, task_id)
             sent = {**answer.record(), "edits": dict(answer.edits)}
             if (before := _repeated(db, token, "answered", annotator, task_id, content_id(sent))) is not None:
-                return Saved(before.seq, task, bool(before.body["surplus"]), repeated=True)
+                following = next_task(db, annotator, self.settings) if follow else None
+                return Saved(before.seq, task, bool(before.body["surplus"]), True, following)
             if seen != task.sha256:
                 raise StaleError("these are not the texts that were shown", "load the page again")
             body = {
@@ -147,7 +151,8 @@ class Store:
                 "sent": content_id(sent),
                 # Checked here, inside the transaction: leases alone let two people fill the last place.
                 "surplus": not task.ask and not task.gold and _answers(db, task) >= self.settings.overlap,
-                "revealed": revealed or (task.answer is not None and self._revealed(db, task)),
+                "revealed": _revealed(db, task),
+                "rubric": template.sha256 if (template := self.settings.template) else None,
             }
             event = append(db, "answered", body, annotator=annotator, item=task.item, task=task.id, token=token)
             response_set = response_set_of(db, task.item)
@@ -163,7 +168,8 @@ class Store:
                 }
                 append(db, "edited", made, annotator=annotator, item=task.item, task=task.id)
             _apply(db, event, self.settings)
-            return Saved(event.seq, _task(db, annotator, task_id), body["surplus"])
+            following = next_task(db, annotator, self.settings) if follow else None
+            return Saved(event.seq, _task(db, annotator, task_id), bool(body["surplus"]), False, following)
 
     def skip(self, annotator: str, task_id: int, token: str, reason: str) -> Saved:
         """Pass over a task for a ``reason``; it goes to others. Raises what ``submit`` raises, and AnswerError."""
@@ -210,7 +216,7 @@ class Store:
                 return known.seq
             return append(db, "adjudicated", body, annotator=OWNER, item=item, token=token).seq
 
-    def history(self, annotator: str, limit: int = 100) -> list[Task]:
+    def history(self, annotator: str, limit: int = 500) -> list[Task]:
         """One's own finished tasks, the last first."""
         with self.database.reading() as db:
             found = db.execute(
@@ -245,10 +251,6 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self.database.close()
-
-    def _revealed(self, db: sqlite3.Connection, task: Task) -> bool:
-        """Whether the person had seen what the judges said when this answer came."""
-        return db.execute("SELECT judges FROM item WHERE number = ?", (task.item,)).fetchone()[0] is not None
 
 
 @contextmanager
@@ -343,6 +345,17 @@ def _repeated(
     if not same or before.body.get("sent") != sent:
         raise StaleError("this was sent before with other content", "load the page again")
     return before
+
+
+def _revealed(db: sqlite3.Connection, task: Task) -> bool:
+    """Whether the person had seen what the judges said of this item: it is told after the first answer."""
+    found = db.execute(
+        "SELECT 1 FROM event WHERE kind = 'answered' "
+        "AND task IN (SELECT id FROM task WHERE annotator = ? AND item = ?) "
+        "AND (SELECT judges FROM item WHERE number = ?) IS NOT NULL LIMIT 1",
+        (task.annotator, task.item, task.item),
+    )
+    return found.fetchone() is not None
 
 
 def _configured(db: sqlite3.Connection) -> bool:

@@ -46,7 +46,11 @@ class Turn:
 def ask(store: Store, annotator: str) -> None:
     """Ask ``annotator`` until nothing is left or they quit (q, or the end of input)."""
     while (task := store.next(annotator)) is not None:
-        if not _one(store, annotator, task):
+        try:
+            if not _one(store, annotator, task):
+                break
+        except click.Abort:  # Ctrl-C or the end of input
+            click.echo()
             break
     else:
         click.echo("Nothing is left for you.")
@@ -61,10 +65,7 @@ def _one(store: Store, annotator: str, task: Task) -> bool:
     said: dict[str, Any] = {"flags": {}, "ratings": {}, "edits": {}, "rationale": None}
     began = time.monotonic()
     while True:
-        try:
-            line = click.prompt(click.style("your answer", bold=True), prompt_suffix="> ").strip()
-        except click.Abort:
-            return False
+        line = click.prompt(click.style("your answer", bold=True), prompt_suffix="> ").strip()
         if line == "q":
             return False
         if line == "u":
@@ -73,8 +74,11 @@ def _one(store: Store, annotator: str, task: Task) -> bool:
                 continue
             return True
         if line == "s":
-            reason = click.prompt("why do you skip it")
-            store.skip(annotator, task.id, secrets.token_hex(8), reason)
+            try:
+                store.skip(annotator, task.id, secrets.token_hex(8), click.prompt("why do you skip it"))
+            except AnswerError as error:
+                click.echo(error.message)
+                continue
             return True
         if line in MORE:
             MORE[line](Turn(store, view, response_set, said))

@@ -188,3 +188,12 @@ def test_axe_finds_no_violation_on_any_page(serve: Serve, page: Any, tmp_path: A
         page.goto(f"{served.url}/in/nothing")
         wait_for(page, "No way in")
         assert violations(page) == []
+
+
+def test_the_watch_sees_what_runs_and_axe_what_is_wrong(page: Any) -> None:
+    """Both checks fail where they should."""
+    watched = Watched(page, "data:")
+    page.goto("data:text/html,<img src=x onerror=pwned()>")
+    with pytest.raises(AssertionError):
+        watched.check()
+    assert any("image-alt" in one for one in violations(page))

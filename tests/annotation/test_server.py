@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -227,6 +228,10 @@ def test_judges_are_hidden_until_the_answer_is_in(serve: Serve, tmp_path: Path) 
         reply = submit(ann, **LEFT)
         assert "llm:the-judge: " in reply.json()["judges"]
         assert "the-judge" in ann.http.get("/history").text
+        page = ann.http.get(f"/task/{task_on(ann.page)['task']}").text
+        assert submit(ann, page, verdict="both_bad").status_code == 200
+        exported = [json.loads(line) for line in served.client("owner").http.get("/export.jsonl").text.splitlines()]
+        assert exported[0]["metadata"]["revealed"] is True
 
 
 def test_other_machines_need_the_links_and_are_warned_of(serve: Serve) -> None:

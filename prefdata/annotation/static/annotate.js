@@ -8,6 +8,7 @@ const save = document.getElementById("save");
 const notice = document.getElementById("notice");
 const QUEUE = `prefdata:${body.dataset.store}:${body.dataset.person}:queue`;
 const DRAFT = `prefdata:${body.dataset.store}:${body.dataset.person}:draft`;
+const NO_LINK = [401, 403]; // nobody's page any more, or somebody else's: another link was opened in this browser
 const token = document.querySelector('meta[name="form-token"]').content;
 
 let ready = null; // the task behind this one, as HTML, held for when the server cannot be reached
@@ -60,13 +61,13 @@ async function flush() {
       let reply;
       try {
         reply = await call(entries[0].url, entries[0].payload);
-        if (reply.status >= 500) throw new Error(String(reply.status));
-        if (reply.status !== 401) reply.document = await reply.json();
+        if (reply.status >= 500 || [408, 425, 429].includes(reply.status)) throw new Error(String(reply.status));
+        if (!NO_LINK.includes(reply.status)) reply.document = await reply.json();
       } catch (error) {
         later(entries.length);
         return;
       }
-      if (reply.status === 401) {
+      if (NO_LINK.includes(reply.status)) {
         state("waiting", "Not saved: open your link again; your answers wait in this browser.");
         return;
       }
@@ -98,6 +99,7 @@ function done(entry, reply) {
     return;
   }
   if (found.judges) say(`Saved. What the judges said: ${found.judges}`);
+  else if (found.surplus) say("Saved. Others had answered this one first: yours is kept beside theirs.");
   const current = form() ? form().dataset.task : null;
   if (found.next !== null && (found.always || current === null || current === String(entry.payload.task))) {
     show(found.next);
@@ -125,9 +127,22 @@ async function refresh() {
     const reply = await call("/next");
     if (reply.ok) show((await reply.json()).next);
   } catch (error) {
-    later(queue().length);
+    // What waits is sent when the server is back, and brings the task after it.
   }
 }
+
+// Others may skip something, or leave it lying: whoever is done sees it come.
+async function look() {
+  if (form() || queue().length || !document.querySelector('#done [data-do="undo"]')) return;
+  try {
+    const reply = await call("/next");
+    const found = reply.ok ? (await reply.json()).next : "";
+    if (!form() && found.includes('id="answer"')) show(found);
+  } catch (error) {
+    // Asked again in a while.
+  }
+}
+setInterval(look, 20000);
 
 // ---- what is on the screen ---------------------------------------------------------------------------------------
 
