@@ -14,7 +14,8 @@ travel between machines, absolute figures do not.
 Rows: "head" narrows the LM head to tokens of the loss; "prefix" puts both sides of a pair in one row;
 "kv" is prefix sharing by a cache of keys and values instead, which prefdata does not ship; "group" adds batches of like
 lengths. These compute references in each step, as stock does. "first epoch" is prefdata's default with an empty cache,
-the pass over the references included; "later" is a further epoch, or a run whose references are in the cache.
+the pass over the references included; "and margins" adds the pass after training that prefdata measures the margin of
+each pair with, which stock has nothing of; "later" is a further epoch, or a run whose references are in the cache.
 
 Before anything is timed, each variant's loss and gradient on one batch are held against stock's.
 """
@@ -233,26 +234,30 @@ class Bench:
         names += [needed for needed in ("first epoch",) if needed not in names and "later" in names]
         self.trainers = {name: self.trainer(name) for name in names}
         self.agreement(names)
-        ratios: dict[str, list[float]] = {name: [] for name in names}
+        ratios: dict[str, list[float]] = {}
         peaks: dict[str, float] = {}
         seconds: list[float] = []
         for _ in range(self.options.rounds):
             took = {}
             for name in names:
+                resting = 0
                 if self.options.device == "cuda":
                     torch.cuda.reset_peak_memory_stats()
+                    resting = torch.cuda.memory_allocated()
                 took[name] = _timed(self.trainers[name].train)
                 if name == "first epoch":
                     took[name] += self.references()
+                    trainer = self.trainers[name]
+                    took["and margins"] = took[name] + _timed(lambda: trainer.logps(reference=False))  # noqa: B023
                 if self.options.device == "cuda":
-                    peaks[name] = torch.cuda.max_memory_allocated() / 2**30
+                    peaks[name] = (torch.cuda.max_memory_allocated() - resting) / 2**30
             seconds.append(took["stock"])
-            for name in names:
-                ratios[name].append(took["stock"] / took[name])
+            for name, spent in took.items():
+                ratios.setdefault(name, []).append(took["stock"] / spent)
         print(f"    stock: {self.options.pairs / statistics.median(seconds):.2f} pairs/s")
-        for name in names:
+        for name in ratios:
             spread = f"{min(ratios[name]):.2f} to {max(ratios[name]):.2f}"
-            peak = f"  peak {peaks[name]:.1f} GiB (all models of the race included)" if peaks else ""
+            peak = f"  {peaks[name]:.1f} GiB at most, beside weights" if name in peaks else ""
             print(f"    {name:12} {statistics.median(ratios[name]):5.2f} x stock  ({spread}){peak}", flush=True)
 
 
