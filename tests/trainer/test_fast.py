@@ -16,7 +16,7 @@ from prefdata_trainer import train_dpo
 from prefdata_trainer.dpo import Dpo
 from prefdata_trainer.fast import LengthGrouped, Speed
 from prefdata_trainer.fast.layout import IGNORED, shared
-from prefdata_trainer.fast.support import as_trl_alone
+from prefdata_trainer.fast.support import as_trl_alone, obstacle_to_all, obstacle_to_sharing
 from prefdata_trainer.loading import load_model, lora_config, training_config
 from prefdata_trainer.pair_trainer import PairTrainer
 from prefdata_trainer.settings import LOSSES, DpoSettings
@@ -462,3 +462,32 @@ def test_the_command_refuses_what_cannot_be_shared_and_says_what_was_done(
     card = (tmp_path / "adapter" / "README.md").read_text()
     assert "common beginnings of a pair read for each side" in card
     assert "batches of similar length" in card
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("flash", "flash_attention_2 reads no mask of our own"),
+        ("neftune", "noise depends on the length"),
+        ("vision", "reads more than text"),
+        ("compile", "would compile anew"),
+        ("deepspeed", "not been tested under DeepSpeed"),
+    ],
+)
+def test_settings_that_leave_it_to_trl(
+    change: str, why: str, tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    """What cannot be had on this machine (flash attention, DeepSpeed) is said of the configuration alone."""
+    trainer = build(tiny_model, make_dataset(chat_pairs(2)), tmp_path)
+    model = trainer.model.get_base_model()
+    if change == "flash":
+        model.config._attn_implementation_internal = "flash_attention_2"
+    elif change == "neftune":
+        trainer.args.neftune_noise_alpha = 5
+    elif change == "vision":
+        model.config = transformers.Gemma3Config()
+    elif change == "compile":
+        trainer.args.torch_compile = True
+    else:
+        trainer.args.deepspeed = "zero.json"
+    assert why in (obstacle_to_all(trainer) or obstacle_to_sharing(model, trainer.args, 64) or "")

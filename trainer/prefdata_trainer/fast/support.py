@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
+from prefdata_trainer.fast.attention import BRANCHED
 from prefdata_trainer.fast.forward import FastForward
 
-ATTENTION = ("sdpa", "eager")
+ATTENTION = ("sdpa", "eager", BRANCHED)
 """Implementations of attention that read a mask for each pair of tokens."""
 ROUNDING = 1e-4
 ROUNDING_OF_HALVES = 5e-2
