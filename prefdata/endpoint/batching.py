@@ -28,7 +28,7 @@ from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.reporting import CallCounts, Reporter
 from prefdata.endpoint.together import all_at_once
 from prefdata.errors import ServiceError
-from prefdata.records.ids import file_sha256
+from prefdata.records.ids import content_id, file_sha256
 from prefdata.records.output import write_json
 from prefdata.records.spilling import SpillingMap
 
@@ -101,8 +101,8 @@ class Batching:
         self._counts, self._reporter, self._needs = counts, reporter, needs
         self._timeout, self._retries, self._backoff = timeout, retries, backoff
         self._pending = under_way(folder)
-        self._errors: dict[str, tuple[CallError, int]] = {}
-        """The latest failure of a call that is still needed, and how often it failed."""
+        self._errors: dict[str, tuple[CallError, int, str]] = {}
+        """The latest failure of a call that is still needed, how often it failed, and the hash of what was sent."""
         self._brought = SpillingMap()
         """Answers of this run."""
         self._entered, self._told = 0, False
@@ -160,10 +160,11 @@ class Batching:
 
     def _body(self, call: Call, caller: Caller) -> dict[str, Any] | None:
         """What is sent for ``call``; ``None`` where it has failed for good, which is entered."""
-        error, times = self._errors.get(call.key, (None, 0))
-        if error is not None:
-            body = caller.sent(call.body)
-            again = caller.adapt(call, body, error) if error.reason == "bad-request" else times <= self._retries
+        if (known := self._errors.get(call.key)) is not None:
+            error, times, sent = known
+            body, again = caller.sent(call.body), times <= self._retries
+            if error.reason == "bad-request":  # what another call's refusal has taught may mend this one too
+                again = content_id(body) != sent or caller.adapt(call, body, error)
             if not again:
                 del self._errors[call.key]
                 self._needs.failed(call.key)
@@ -247,21 +248,25 @@ class Batching:
                 offset = requests.get(_bytes(line.key))
                 if offset is None or self._ledger.standing(line.key) == "answered":
                     continue
+                file.seek(offset)
+                body = orjson.loads(file.readline())["body"]
+                known = self._errors.get(line.key)
+                times = 1 if known is None else known[1] + 1
                 if line.response is not None:
-                    file.seek(offset)
                     record = {
                         "key": line.key,
                         "endpoint": endpoint.name,
                         "base_url": endpoint.base_url,
                         "model": endpoint.model,
-                        "request": orjson.loads(file.readline())["body"],
+                        "request": body,
                         "response": line.response,
                         "usage": line.response.get("usage"),
                         "started_at": pending.began,
                         "finished_at": _now(),
-                        "attempts": self._errors.pop(line.key, (None, 0))[1] + 1,
+                        "attempts": times,
                         "batch": pending.batch,
                     }
+                    self._errors.pop(line.key, None)
                     caller.pay(record)
                     caller.answered(record)
                     self._brought[_bytes(line.key)] = 1
@@ -269,7 +274,7 @@ class Batching:
                 elif line.failure is not None:
                     if line.failure.reason in HOPELESS:
                         raise caller.end(line.failure)
-                    self._errors[line.key] = line.failure, self._errors.get(line.key, (None, 0))[1] + 1
+                    self._errors[line.key] = line.failure, times, content_id(body)
                     self._entered += 1
 
     def _forget(self, pending: Pending) -> None:

@@ -118,6 +118,24 @@ def test_expired_parts_and_failed_lines_are_done_again(tmp_path: Path, capfd: py
         assert batches.made[-1]["request_counts"]["total"] == 2
 
 
+def test_a_field_that_every_line_is_refused_for_is_learnt_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"q{n}"}) + "\n" for n in range(4)))
+
+    def answer(request: Request, count: int) -> Reply:
+        if "max_tokens" in request:
+            return failure(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+        return completion("x")
+
+    batches = Batches()
+    with Server(answer, batches) as server:
+        command = ["collect", tmp_path / "prompts.jsonl", "-o", tmp_path / "r.jsonl", "-n", "1", "--batch"]
+        done = run_here(capfd, *command, "--model", f"m@{server.url}", "--max-tokens", "9", "--retries", "0")
+        assert done.code == 0, done.err
+        assert [batch["request_counts"]["total"] for batch in batches.made] == [4, 4]
+
+
 def test_samples_that_one_call_does_not_give_come_by_the_next_batch(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
