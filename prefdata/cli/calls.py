@@ -131,7 +131,7 @@ def print_estimate(estimate: Estimate, format: str) -> None:
         batch = " at the price of batches" if estimate.batch else ""
         click.echo(f"in all about {_money(estimate.dollars)}{_at_most(estimate.most_dollars)}{batch}{as_of}")
     if estimate.invalid:
-        click.echo(f"{estimate.invalid} lines hold no record and would be dropped", err=True)
+        click.echo(f"{estimate.invalid} lines hold no record, or repeat one, and would be dropped", err=True)
 
 
 def _money(dollars: float) -> str:

@@ -35,7 +35,7 @@ class EndpointEstimate:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     most_completion_tokens: int | None = 0
-    """By the limits that the requests set; ``None`` where one sets none."""
+    """By the limits that the requests set, expected retries included; ``None`` where one sets none."""
     dollars: float | None = None
     """``None``: the price is not known."""
     most_dollars: float | None = None
@@ -61,7 +61,7 @@ class Estimate:
 
     @property
     def most_dollars(self) -> float | None:
-        """At most, retries aside; ``None`` where a price or a limit is not known."""
+        """At most, with no more retries than expected; ``None`` where a price or a limit is not known."""
         return _sum([each.most_dollars for each in self.endpoints])
 
     def document(self) -> dict[str, Any]:
@@ -106,10 +106,11 @@ class Estimator:
             price: Price | None = self._prices.of(endpoint)
             own.prompt_tokens = round(own.prompt_tokens * (1 + rate))
             own.completion_tokens = round(own.completion_tokens * (1 + rate))
+            if (most := own.most_completion_tokens) is not None:
+                own.most_completion_tokens = most = round(most * (1 + rate))
             if price is not None:
                 own.dollars = price.cost(own.prompt_tokens, own.completion_tokens, batch=self._batch)
-                if own.most_completion_tokens is not None:
-                    most = own.most_completion_tokens
+                if most is not None:
                     own.most_dollars = price.cost(own.prompt_tokens, most, batch=self._batch)
         return Estimate(tuple(self._by_endpoint.values()), inputs, invalid, self._prices.as_of, self._batch)
 
