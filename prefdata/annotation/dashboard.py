@@ -78,6 +78,11 @@ class Dashboard:
             self._good_until = time.monotonic() + COOL * (time.monotonic() - began)
             return self._board
 
+    def last(self) -> int:
+        """The last event of the log."""
+        with self._store.database.reading() as db:
+            return moment(db, None)[0]
+
     def numbers(self) -> str:
         """Progress, as HTML."""
         store = self._store

@@ -90,12 +90,20 @@ class Database:
         self._writing = threading.Lock()
         if create and not path.exists():
             # SQLite would make a file that everyone on the machine can read.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            except OSError as error:
+                raise InputError(f"{path} cannot be made: {error.strerror}", "name another --store") from None
         elif not path.is_file():
             raise InputError(f"{path}: no such store", "prefdata annotate RESPONSES --store STORE.db makes one")
         try:
             with self.writing() as db:
                 self._prepare(db)
+        except sqlite3.OperationalError as error:
+            self.close()
+            raise InputError(
+                f"{path} cannot be opened ({error})", "check who may write it and its folder, and whether it is in use"
+            ) from None
         except sqlite3.DatabaseError as error:
             self.close()
             raise InputError(f"{path} is not an annotation store ({error})", "name another --store") from None

@@ -34,6 +34,7 @@ def dashboard(request: Request, person: OwnReader) -> Response:
     return site.page(
         "dashboard.html",
         person,
+        last=board.last(),
         numbers=board.numbers(),
         statistics=board.statistics(fresh=True),
         apart=board.board().disagreements,
@@ -42,15 +43,22 @@ def dashboard(request: Request, person: OwnReader) -> Response:
 
 
 @router.get("/dashboard/numbers", dependencies=[Depends(owner)])
-def numbers(request: Request) -> Response:
-    """Progress, as a part of the page."""
-    return HTMLResponse(board_of(request).numbers())
+def numbers(request: Request, known: int = -1) -> Response:
+    """Progress, as a part of the page; nothing where the page has it already."""
+    site, board = site_of(request), board_of(request)
+    if (last := board.last()) == known:
+        return Response(status_code=204)
+    return HTMLResponse(site.html("_live.html", part="numbers", last=last, content=board.numbers()))
 
 
 @router.get("/dashboard/statistics", dependencies=[Depends(owner)])
-def statistics(request: Request) -> Response:
-    """Agreement, as a part of the page."""
-    return HTMLResponse(board_of(request).statistics())
+def statistics(request: Request, known: int = -1) -> Response:
+    """Agreement, as a part of the page; nothing where the page has it already."""
+    site, board = site_of(request), board_of(request)
+    content = board.statistics()
+    if (last := board.board().last) == known:
+        return Response(status_code=204)
+    return HTMLResponse(site.html("_live.html", part="statistics", last=last, content=content))
 
 
 @router.get("/adjudicate")

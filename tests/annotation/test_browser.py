@@ -12,6 +12,7 @@ import pytest
 from prefdata.annotation.export import export_annotations
 from tests.annotation.conftest import Serve, start
 from tests.annotation.projects import read, row
+from tests.annotation.test_server import submit
 
 SAVED = "All answers are saved."
 
@@ -302,3 +303,24 @@ def test_no_request_goes_elsewhere(serve: Serve, page: Any) -> None:
         page.wait_for_timeout(200)
         assert asked
         assert all(re.match(rf"({served.url}/|data:)", url) for url in asked), asked
+
+
+def test_the_dashboard_is_live(serve: Serve, page: Any) -> None:
+    with serve(SETS[:2]) as served:
+        page.goto(served.owner)
+        until(page, "document.body.textContent.includes('0 of 2 items')")
+        submit(served.client("ann"), verdict="both_good")
+        until(page, "document.body.textContent.includes('1 of 2 items')")
+
+
+def test_a_badge_says_what_rendering_hides(serve: Serve, page: Any) -> None:
+    hiding = "| a |\n|---|\n| seen | unseen |"
+    with serve([row("s", hiding, "plain")]) as served:
+        page.goto(served.links["ann"])
+        place = texts(page).index(hiding)
+        badge = page.locator(f"#response-{place} .badge")
+        assert "unseen" in badge.inner_text()
+        assert "unseen" not in page.locator(f"#response-{place} .rendered").inner_text()
+        page.keyboard.press("r")
+        assert page.locator(f"#response-{place} pre.raw").inner_text() == hiding
+        assert page.locator(".badge").count() == 1
