@@ -27,8 +27,8 @@ class Served:
 
     imported: Imported
     annotators: Mapping[str, str]
-    """Links by name."""
-    owner: str
+    """Links by name; none at a terminal."""
+    owner: str | None
     """The owner's link."""
     open_to_others: bool
     """The server listens on more than this machine's own loopback."""
@@ -58,10 +58,10 @@ def annotate(
 ) -> None:
     """Take ``responses`` into ``store`` (made if it is not there) and serve it until interrupted.
 
-    ``ready`` is told the links when the server listens. ``url`` is the address under which people reach it, where that
-    is not ``http://host:port``. Settings that are None stay as the store has them. ``terminal`` asks one annotator
-    here instead, without a server, until nothing is left. Raises InputError, UsageError, MissingExtraError, and
-    ServiceError where the port cannot be had.
+    ``ready`` is told what came in, and the links, when the server listens. ``url`` is the address under which people
+    reach it, where that is not ``http://host:port``. Settings that are None stay as the store has them. ``terminal``
+    asks one annotator here instead, without a server, until nothing is left. Raises InputError, UsageError,
+    MissingExtraError, and ServiceError where the port cannot be had.
     """
     _require()
     names = list(annotators) or [_login()]
@@ -91,6 +91,8 @@ def annotate(
         if terminal:
             from prefdata.annotation.terminal import ask
 
+            if ready is not None:
+                ready(Served(imported, {}, None, False, gold_items, queued))
             ask(held, names[0])
             return
         _serve(held, names, imported, (gold_items, queued), host, port, url, ready)

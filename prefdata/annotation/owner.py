@@ -129,7 +129,7 @@ def _values(request: Request, item: int | None) -> dict[str, Any]:
     open_ = sum(not one.adjudicated for one in board_of(request).board(fresh=True).disagreements)
     values = site.task_values(task, OWNER)
     others = _others(site, task)
-    return {**values, "others": others, "url": "/adjudications", "progress": f"{open_} items with answers that differ"}
+    return {**values, "others": others, "url": "/adjudications", "progress": f"items whose answers differ: {open_}"}
 
 
 def _others(site: Site, task: Task) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ def serve(
     from prefdata.annotation.annotate import annotate
 
     def ready(told: Served) -> None:
-        if format == "json":
+        if format == "json" and not terminal:
             print_json({"annotators": dict(told.annotators), "owner": told.owner, "items": told.imported.items})
         else:
             _announce(told, store, quiet)
@@ -141,8 +141,9 @@ def _announce(told: Served, store: Path, quiet: bool) -> None:
         )
     for name, link in told.annotators.items():
         click.echo(f"{name}: {link}")
-    click.echo(f"owner (dashboard): {told.owner}")
-    say("Ctrl-C stops it; every answer that was confirmed is in the store", quiet=quiet)
+    if told.owner:
+        click.echo(f"owner (dashboard): {told.owner}")
+        say("Ctrl-C stops it; every answer that was confirmed is in the store", quiet=quiet)
 
 
 @command.command("export")
