@@ -1,10 +1,11 @@
 """Whether the memory of ``prefdata judge`` grows with its file: peak resident memory at several sizes.
 
-    python benchmarks/judge_memory.py --sets 10000 30000 100000      # rule judge, and an LLM judge over a full ledger
+    python benchmarks/judge_memory.py --sets 10000 30000 100000
 
 Each run is a process of its own, ``prefdata judge`` over that many response sets of two responses. "rule" judges by a
 rule. "ledger" judges by a model whose answers are in the ledger already (two calls a set), as a run that is continued
-or read again does; the ledger is written by this script in the form in which a run leaves it. The numbers are those of
+or read again does; the ledger is written by this script in the form in which a run leaves it. "live" asks the server of
+benchmarks/service.py, which answers at once. The numbers are those of
 ``getrusage`` for the child: megabytes at the peak, beside the size of the input and of the ledger.
 """
 
@@ -14,9 +15,12 @@ import argparse
 import os
 import re
 import resource
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +72,25 @@ def write_ledger(path: Path, sets: int) -> None:
                 file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
+@contextmanager
+def service() -> Iterator[str]:
+    """A fresh benchmark server; its address."""
+    script = str(Path(__file__).with_name("service.py"))
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
+
+
 def peak(command: list[str]) -> tuple[float, float, int]:
     """Megabytes at the peak, seconds, and the exit code of a process."""
     began = time.monotonic()
     child = os.fork()
     if child == 0:
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 2)
         os.execv(command[0], command)
     _, status, usage = os.wait4(child, 0)
     return usage.ru_maxrss / 1024, time.monotonic() - began, os.waitstatus_to_exitcode(status)
@@ -81,7 +99,7 @@ def peak(command: list[str]) -> tuple[float, float, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, nargs="+", default=[10_000, 30_000, 100_000])
-    parser.add_argument("--judge", choices=["rule", "ledger"], action="append")
+    parser.add_argument("--judge", choices=["rule", "ledger", "live"], action="append")
     arguments = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     heads = ("input MB", "ledger MB", "seconds", "peak MB")
@@ -89,13 +107,15 @@ def main() -> None:
     for judge in arguments.judge or ["rule", "ledger"]:
         first: tuple[int, float] | None = None
         for sets in arguments.sets:
-            with tempfile.TemporaryDirectory() as name:
+            with tempfile.TemporaryDirectory() as name, service() as url:
                 folder = Path(name)
                 write(folder / "r.jsonl", sets)
                 command = [PREFDATA, "judge", str(folder / "r.jsonl"), "-o", str(folder / "p.jsonl"), "-q"]
                 ledger = folder / "p.jsonl.state" / "ledger.jsonl"
                 if judge == "rule":
                     command += ["--judge", "rule:length:1-"]
+                elif judge == "live":
+                    command += ["--judge", f"llm:m@{url}/v1"]
                 else:
                     ledger.parent.mkdir()
                     write_ledger(ledger, sets)

@@ -196,14 +196,17 @@ class Batching:
                 self._reporter.note(f"batch {batch}: {found.status}{done}")
                 await asyncio.sleep(wait)
                 wait = min(1.5 * wait, LONGEST_POLL)
+            hopeless: CallError | None = None
             for file in (found.output_file_id, found.error_file_id):
                 if file:
                     path = self._folder / f"{pending.file}.{'out' if file == found.output_file_id else 'err'}"
                     await service.download(file, path)
-                    self._enter(path, pending, endpoint)
+                    hopeless = self._enter(path, pending, endpoint) or hopeless
                     path.unlink()
             self._reporter.note(f"batch {batch}: {found.status}")
             self._forget(pending)
+            if hopeless is not None:
+                raise self._caller(endpoint).end(hopeless)
             if found.status == "cancelled":
                 raise ServiceError(
                     f"the batch {batch} was cancelled", "run the same command again: what it had done is kept"
@@ -238,10 +241,14 @@ class Batching:
             self._reporter.say(f"batch {pending.batch} of {pending.calls} calls was made by an earlier run")
         return pending.batch
 
-    def _enter(self, path: Path, pending: Pending, endpoint: Endpoint) -> None:
-        """Bring the results in ``path`` into the ledger, or keep their failures for the next round."""
+    def _enter(self, path: Path, pending: Pending, endpoint: Endpoint) -> CallError | None:
+        """Bring the results in ``path`` into the ledger, or keep their failures for the next round.
+
+        Returns a failure that every other call would share.
+        """
         from prefdata.endpoint.batch import lines_of
 
+        hopeless: CallError | None = None
         caller, requests = self._caller(endpoint), _offsets(self._folder / pending.file)
         with (self._folder / pending.file).open("rb") as file:
             for line in lines_of(path):
@@ -273,9 +280,10 @@ class Batching:
                     self._entered += 1
                 elif line.failure is not None:
                     if line.failure.reason in HOPELESS:
-                        raise caller.end(line.failure)
+                        hopeless = line.failure
                     self._errors[line.key] = line.failure, times, content_id(body)
                     self._entered += 1
+        return hopeless
 
     def _forget(self, pending: Pending) -> None:
         self._pending.remove(pending)

@@ -216,6 +216,15 @@ def test_what_cannot_work_is_said_in_one_line(tmp_path: Path, capfd: pytest.Capt
         for _ in range(2):
             done = run_here(capfd, *judge(tmp_path, server.url))
             assert (done.code, "enqueued token limit reached" in done.err) == (3, True)
+    batches, valid = Batches(), False
+    with Server(lambda request, count: judging(longer)(request, count) if valid else failure(401), batches) as server:
+        done = run_here(capfd, *judge(tmp_path, server.url))
+        assert (done.code, "wants a key" in done.err) == (3, True)
+        valid = True
+        assert run_here(capfd, *judge(tmp_path, server.url)).code == 0, "the batch that failed is done with"
+    (tmp_path / "p.jsonl").unlink()
+    (tmp_path / "p.judgments.jsonl").unlink()
+    (tmp_path / "p.dropped.jsonl").unlink()
     with Server(judging(longer), Batches(expire=lambda number: 0)) as server:
         done = run_here(capfd, *judge(tmp_path, server.url))
         assert (done.code, "batches expire again and again" in done.err) == (3, True)
