@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from prefdata.cli import common
 from prefdata.cli.output import print_json, say
 from prefdata.cli.reading import byte_progress
-from prefdata.pairing.agree import agree
-from prefdata.pairing.agreement import Accuracy, Agreement, JudgeReport, RatingReport
-from prefdata.pairing.concordance import ModelReport, Together
-from prefdata.stats import Estimate, Rate
+
+if TYPE_CHECKING:
+    from prefdata.pairing.agreement import Accuracy, Agreement, JudgeReport, RatingReport
+    from prefdata.pairing.concordance import ModelReport, Together
+    from prefdata.stats import Estimate, Rate
 
 MOST_COLUMNS = 4
 """Judges that get a column of their own in the tables by group."""
@@ -48,10 +50,16 @@ def command(
 ) -> int:
     """Measure how the judges and people of JUDGMENTS agree: with gold, with each other, and with themselves.
 
+    Without --gold each is held against the majority of the others. "Longest wins" and "first shown wins" stand beside
+    them. With --responses the models that wrote the responses are ranked too, and the report is given for each source
+    of the prompts (a key source, dataset, category or domain of their metadata); for each criterion it always is.
+
     Intervals are at 95%: Wilson's for rates, bootstrap for means, kappa, alpha and (over couples) the preferences for
     what is shown first and for what is longer, normal for Elo and Kendall's W.
     Exit code 1 says that lines could not be read or judgments belong to no response.
     """
+    from prefdata.pairing.agree import agree
+
     with byte_progress("reading", quiet=quiet) as progress:
         found = agree(
             judgments, gold or None, responses or None, seed=seed, html=html, overwrite=overwrite, progress=progress

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +13,13 @@ from prefdata.cli.pairing import length_matched as length_matched_option
 from prefdata.cli.pairing import min_margin as min_margin_option
 from prefdata.cli.pairing import strategy as strategy_option
 from prefdata.cli.reading import byte_progress
-from prefdata.conversion.convert import ConvertResult, convert
 from prefdata.conversion.mapping import given, save
 from prefdata.conversion.registry import EXPORTS, FORMATS
 from prefdata.conversion.work import TIES, Tie
 from prefdata.pairing.pairs import Strategy
+
+if TYPE_CHECKING:
+    from prefdata.conversion.convert import ConvertResult
 
 
 def _list_formats(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -130,7 +133,15 @@ def command(
 
     Every row is in the output or, with its reason, in the dropped file. Exit code 1 says that some rows are broken or
     not of the format.
+
+    \b
+      prefdata convert hh.jsonl.gz -o pairs.jsonl
+      prefdata convert mine.csv -o pairs.jsonl --map prompt=question --map chosen=good --map rejected=poor
+      prefdata convert votes.parquet -o responses.jsonl --to responses
+      prefdata convert dataset -o train.jsonl --to openai
     """
+    from prefdata.conversion.convert import convert
+
     columns = given(map_file, maps)
     with byte_progress("converting", quiet=quiet) as progress:
         result = convert(

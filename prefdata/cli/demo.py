@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from prefdata.cli.common import config, output_format, overwrite, seed
 from prefdata.cli.output import print_json, say
-from prefdata.stats import Rate
+
+if TYPE_CHECKING:
+    from prefdata.stats import Rate
 
 
 @click.command(short_help="Run the whole road on an embedded default, each step printed.")

@@ -82,7 +82,8 @@ def command(
     """Build pairs from RESPONSES and the JUDGMENTS of any judges and people.
 
     Orders are combined for each judge, judges by majority (or weight); ties and verdicts that depend on the order
-    never become pairs. Exit code 1 says that lines could not be read or judgments belong to no response.
+    become no pairs unless --tie says so. Each pair names its judgments. Exit code 1 says that lines could not be read
+    or judgments belong to no response.
     """
     with byte_progress("pairing", quiet=quiet) as progress:
         result = pair(

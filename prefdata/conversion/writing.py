@@ -11,7 +11,6 @@ import orjson
 from prefdata.conversion.formats.llamafactory import dataset_info
 from prefdata.conversion.outcomes import Export, NoPlaceError
 from prefdata.errors import InputError, OutputExistsError
-from prefdata.records.arrow import MESSAGES, messages_array
 from prefdata.records.output import write_json
 
 PARQUET = "parquet"
@@ -64,6 +63,8 @@ class ParquetRows:
     def _flush(self) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
+
+        from prefdata.records.arrow import MESSAGES, messages_array
 
         side = MESSAGES if self._text is False else pa.string()
         schema = pa.schema([*((name, side) for name in SIDES), ("tools", pa.string()), ("prefdata", pa.string())])

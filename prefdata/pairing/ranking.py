@@ -8,10 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-
 from prefdata.pairing.votes import Comparison, Couple
-from prefdata.stats import davidson
 
 Ranking = Literal["majority", "bradley-terry", "ranked-pairs"]
 RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
@@ -69,6 +66,10 @@ def win_rates(ids: Iterable[str], comparisons: Mapping[Couple, Comparison]) -> d
 
 def _bradley_terry(ids: Sequence[str], comparisons: Mapping[Couple, Comparison]) -> Ranked:
     """Tiers by Davidson's model of votes with ties, under a weak prior."""
+    import numpy as np  # here, since every command that ends in pairs imports this module for its --help
+
+    from prefdata.stats import davidson
+
     place = {id: n for n, id in enumerate(ids)}
     wins, ties = np.zeros((len(ids), len(ids))), np.zeros((len(ids), len(ids)))
     for (one, other), comparison in comparisons.items():

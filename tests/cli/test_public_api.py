@@ -51,10 +51,19 @@ def test_importing_prefdata_loads_nothing_heavy() -> None:
     assert imported_after("import prefdata") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train"], ["train", "dpo", "--help"]])
+HELP = [["--help"], ["--version"], ["train"], ["train", "dpo", "--help"], *([name, "--help"] for name in COMMANDS)]
+
+
+@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     run = f"from prefdata.cli.main import main\ntry: main({arguments!r})"
     assert imported_after(f"{run}\nexcept SystemExit as stop: assert stop.code == 0, stop.code") == set()
+
+
+def test_lines_are_converted_without_arrow(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "Sum?", "chosen": "BETTER", "rejected": "WORSE"}\n')
+    paths = [str(tmp_path / name) for name in ("p.jsonl", "out.jsonl")]
+    assert imported_after(f"import prefdata; prefdata.convert({paths[0]!r}, output={paths[1]!r})") == set()
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
