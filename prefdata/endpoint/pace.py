@@ -46,9 +46,16 @@ class LearntPace(Pace):
     left alone for half a minute, and for twice that each time that it is met again.
     """
 
-    MOST_LEAST = 25.0
     MARGIN, WIDEST = 0.02, 0.06
-    CAREFUL, GROWTH, SOON, QUIET, LONGEST_QUIET = 0.5, 0.5, 1.0, 30.0, 240.0
+    """The share by which calls begin more slowly than the limit: a step for each time that it is met again."""
+    CAREFUL = 0.5
+    """One round of refusals leaves at least this share of the rate."""
+    MOST_LEAST = 25.0
+    """Calls a second: the most that a short Retry-After speaks for."""
+    GROWTH = 0.5
+    """The share by which the rate grows in a second that is one of growth."""
+    SOON, QUIET, LONGEST_QUIET = 1.0, 30.0, 240.0
+    """Seconds without a refusal before the rate grows: after a limit that few calls met, a solid one, one met often."""
 
     def __init__(self) -> None:
         super().__init__(None)
