@@ -139,6 +139,10 @@ def _way_out(rows: Sequence[Row], there: Sequence[str]) -> str:
             return f"the columns are separated by {separator!r}: save the file with commas, or with tabs as .tsv"
         if any(isinstance(row[only], list) for row in rows):
             return f"its rows seem to stand inside {only!r}: write them one a line (jq -c '.[\"{only}\"][]' FILE)"
+    if {"prompt", "responses"} <= set(there):
+        return "these are response sets of ours: prefdata judge, or prefdata pair with judgments, makes pairs of them"
+    if {"response_set_id", "ranking"} <= set(there):
+        return "these are judgments of ours: prefdata pair RESPONSES JUDGMENTS makes pairs of them"
     if empty := [name for name in there if all(row.get(name) is None for row in rows)]:
         return f"{', '.join(empty)}: empty in each of the first {len(rows)} rows"
     if proposed := _proposed(there):

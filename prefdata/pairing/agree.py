@@ -68,6 +68,11 @@ def agree(
                 grouped.add(index, response_set.id, response_set)
             for _ in index.unclaimed():
                 tally.unused["unknown-response-set"] += 1
+            if not tally.judges and tally.unused["unknown-response-set"]:
+                raise InputError(
+                    "no judgment belongs to any of the response sets",
+                    "give the responses that were judged, or leave out --responses",
+                )
         else:
             for id in index.response_set_ids():
                 grouped.add(index, id)

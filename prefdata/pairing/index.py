@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, get_args
 import orjson
 
 from prefdata.pairing.criteria import criteria_of
+from prefdata.pairing.votes import judge_name
 from prefdata.records.codec import judgment_from
 from prefdata.records.progress import Meter
 from prefdata.records.rows import BOM, Row, nothing_to_do, read_rows
@@ -36,6 +37,8 @@ class JudgmentIndex:
     def __init__(self, path: Path) -> None:
         self.criteria: set[str | None] = set()
         """What the judgments speak of: criteria, and None for the whole."""
+        self.judges: set[str] = set()
+        """Who judged, as ``kind:name``."""
         path.unlink(missing_ok=True)
         self._db = sqlite3.connect(path)
         # The file is rebuilt from the inputs after a crash: nothing in it is worth a journal.
@@ -63,6 +66,7 @@ class JudgmentIndex:
                 else:
                     taken += 1
                     if part == "judgments":
+                        self.judges.add(judge_name(row.noun.judge))
                         self.criteria |= criteria_of(row.noun)
                         if row.noun.criterion is None:
                             self.criteria.add(None)

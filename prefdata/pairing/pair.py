@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from prefdata.errors import UsageError
+from prefdata.errors import InputError, UsageError
 from prefdata.pairing.criteria import by_criterion
 from prefdata.pairing.index import PARTS, JudgmentIndex, Placed
 from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, TiePolicy, dropped_record, pairs_of
@@ -143,6 +143,9 @@ def pair(
         criterion = _criterion(index.criteria, criterion)
         for _ in index.load(sources(path_names(gold)) if gold is not None else (), "gold"):
             counts.invalid_lines += 1
+        if strangers := sorted(settings.weights.keys() - index.judges):
+            known = ", ".join(sorted(index.judges)[:8])
+            raise UsageError(f"no judgment is by {strangers[0]}, whom the weights name", f"the judges are {known}")
         if given_weights is None:
             settings = replace(settings, weights=_from_agreement(index, criterion, gold=gold is not None))
         for response_set in _response_sets(response_files, index, counts, into, limit, meter):
@@ -156,6 +159,11 @@ def pair(
             for nothing in gone:
                 into.write(DROPPED, dropped_record(nothing))
         _leftovers(index, counts, into, limit is not None)
+        if counts.unused["unknown-response-set"] == counts.judgments > 0:
+            raise InputError(
+                "no judgment belongs to any of the response sets",
+                "give the responses that were judged, or their judgments",
+            )
     return PairResult(
         counts,
         out,

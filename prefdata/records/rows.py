@@ -17,6 +17,12 @@ from prefdata.schema import SchemaName, violations
 Noun = TypeVar("Noun")
 
 BOM = b"\xef\xbb\xbf"
+KINDS = {
+    "judgment": {"response_set_id", "ranking"},
+    "response set": {"prompt", "responses"},
+    "pair": {"chosen", "rejected"},
+}
+"""Keys by which our records are told apart where a file is not of the kind that a step takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,20 @@ def nothing_to_do(name: str, kind: str, first: Row[Any] | None) -> InputError:
     hint = f"it must hold one {kind} a line, as JSON"
     if first is None:
         return InputError(f"{name} is empty", hint)
+    if (other := _kind(first.raw)) not in (None, kind):
+        hint = f"it looks like a file of {other}s; {hint}"
     ((what, number), *_) = first.place.items()
     return InputError(f"no {what} of {name} is a {kind} ({what} {number}: {first.problem})", hint)
+
+
+def _kind(raw: bytes) -> str | None:
+    """Which of our records a line looks like, by its keys."""
+    try:
+        document = orjson.loads(raw.removeprefix(BOM))
+    except orjson.JSONDecodeError:
+        return None
+    keys = set(document) if isinstance(document, dict) else set()
+    return next((kind for kind, own in KINDS.items() if own <= keys), None)
 
 
 def require_rows(rows: Iterable[Row[Any]], name: str, kind: str) -> None:

@@ -142,7 +142,7 @@ def test_pairs_by_ratings(tmp_path: Path) -> None:
     (whole,) = api.pair(responses, judgments).pairs
     (safe,) = api.pair(responses, judgments, criterion="safe", weights={"human:ann": 2}).pairs
     assert (whole.metadata["chosen_response_id"], safe.metadata["chosen_response_id"]) == ("1", "2")
-    assert safe.margin == pytest.approx((3 + 0) / 2)  # the mean difference of their ratings
+    assert safe.margin == pytest.approx((2 * 3 + 0) / 3)  # the mean difference of their ratings, by weight
     assert safe.judgment_ids == ("ann0", "bob0")
     assert dict(api.pair(responses, judgments, criterion="safe").counts.dropped) == {"tie": 1}  # one vote and one tie
 
