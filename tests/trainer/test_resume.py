@@ -136,12 +136,12 @@ def test_sigterm_saves_a_checkpoint_and_the_next_run_ends_alike(
 ) -> None:
     """The real command, told to stop between two checkpoints: exit code 130, one line, the same weights in the end."""
     dataset, output = make_dataset(trajectory_pairs(24)), tmp_path / "adapter"
-    flags = ["--learning-rate", "0.002", "--gradient-accumulation", "1", "--save-steps", "1000", "--max_steps", "400"]
+    flags = ["--learning-rate", "0.002", "--gradient-accumulation", "1", "--save-steps", "1000", "--max_steps", "150"]
     program = str(Path(sys.executable).parent / "prefdata")
     command = [program, "train", "dpo", str(dataset), "-m", str(tiny_model), "-o", str(output)]
     with subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        said = next(line for line in process.stderr if line.startswith("step 1/400"))
+        said = next(line for line in process.stderr if line.startswith("step 1/150"))
         process.send_signal(signal.SIGTERM)
         rest = process.stderr.read()
     assert process.returncode == 130, said + rest
@@ -151,7 +151,7 @@ def test_sigterm_saves_a_checkpoint_and_the_next_run_ends_alike(
     assert len(checkpoints) == 1
     assert not output.exists()
     settings: dict[str, Any] = {"learning_rate": 0.002, "gradient_accumulation": 1, "save_steps": 1000}
-    settings |= {"model": str(tiny_model), "passed": {"max_steps": ("400",)}}
+    settings |= {"model": str(tiny_model), "passed": {"max_steps": ("150",)}}
     train_dpo(dataset, output, **settings)
     train_dpo(dataset, tmp_path / "undisturbed", **settings)
     for name in ("adapter_model.safetensors", "per_pair.parquet"):

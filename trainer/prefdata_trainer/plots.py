@@ -28,62 +28,68 @@ STYLE: Any = {
     "xtick.color": "#4c545c",
     "ytick.color": "#4c545c",
 }
+PANEL = (5.0, 3.25)
+"""Width and height of a panel in inches, at 160 pixels an inch."""
+PANELS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "Loss": (("loss", "train", MARGIN), ("eval_loss", "held out", REJECTED)),
+    "{score}": (
+        ("rewards/chosen", "chosen", CHOSEN),
+        ("rewards/rejected", "rejected", REJECTED),
+        ("rewards/margins", "margin", MARGIN),
+        ("margin", "margin", MARGIN),
+        ("mean_reward", "mean of both sides", PALE),
+    ),
+    "Log-probability of a completion": (
+        ("logps/chosen", "chosen", CHOSEN),
+        ("logps/rejected", "rejected", REJECTED),
+    ),
+    "Pairs ranked as in the data": (
+        ("rewards/accuracies", "train", MARGIN),
+        ("accuracy", "train", MARGIN),
+        ("eval_rewards/accuracies", "held out", REJECTED),
+        ("eval_accuracy", "held out", REJECTED),
+    ),
+    "KL to the reference, nats a token": (("kl/reference", "on tokens of the data", MARGIN),),
+}
+"""Panels by title, each with its curves: the logged name, the label and the colour."""
 
 
 def draw(outcome: Outcome, path: Path) -> None:
-    """Write the four panels as a PNG of 1600 x 1040 pixels."""
+    """Write a PNG of the panels whose figures the run has logged, and of the margins of all pairs."""
+    logged = set().union(*outcome.metrics)
+    panels = {title: [c for c in curves if c[0] in logged] for title, curves in PANELS.items()}
+    panels = {title: curves for title, curves in panels.items() if curves}
+    columns = 2 if len(panels) < 4 else 3
+    rows = -(-(len(panels) + 1) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 6.5), dpi=160, layout="constrained")
-        axes = figure.subplots(2, 2)
-        _loss(axes[0, 0], outcome)
-        _rewards(axes[0, 1], outcome)
-        _logps(axes[1, 0], outcome)
-        _margins(axes[1, 1], outcome)
-        for axis in (axes[0, 0], axes[0, 1], axes[1, 0]):
+        figure = Figure(figsize=(columns * PANEL[0], rows * PANEL[1]), dpi=160, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flatten()
+        for axis, (title, curves) in zip(axes, panels.items(), strict=False):
+            axis.set_title(title.format(score=outcome.method.score.capitalize()))
             axis.set_xlabel("optimizer step")
+            for name, label, color in curves:
+                _line(axis, outcome, name, color=color, label=label)
+            if title == "Loss" and outcome.plan.first_loss is not None:
+                label = f"before training: {outcome.plan.first_loss:.3f}"
+                axis.axhline(outcome.plan.first_loss, color=PALE, linewidth=1, linestyle="--", label=label)
+            axis.legend()
+        _margins(axes[len(panels)], outcome)
+        for axis in axes[len(panels) + 1 :]:
+            axis.set_visible(False)
         # Without the version and date that matplotlib puts in, the same run gives the same bytes.
         figure.savefig(path, metadata={"Software": None, "Creation Time": None})
 
 
-def _series(outcome: Outcome, name: str) -> tuple[list[int], list[float]]:
-    entries = [entry for entry in outcome.metrics if name in entry]
-    return [int(entry["step"]) for entry in entries], [entry[name] for entry in entries]
-
-
 def _line(axis: Any, outcome: Outcome, name: str, **style: Any) -> None:
     """One curve; a long one as its running mean over what was logged."""
-    steps, values = _series(outcome, name)
+    entries = [entry for entry in outcome.metrics if name in entry]
+    steps, values = [int(entry["step"]) for entry in entries], [entry[name] for entry in entries]
     window = len(values) // 12
     if window > 1:
         axis.plot(steps, values, linewidth=0.9, alpha=0.3, color=style["color"])
         padded = np.pad(values, (window // 2, window - 1 - window // 2), mode="edge")
         values = list(np.convolve(padded, np.ones(window) / window, mode="valid"))
     axis.plot(steps, values, linewidth=1.7, marker="o" if len(steps) < 15 else None, markersize=3, **style)
-
-
-def _loss(axis: Any, outcome: Outcome) -> None:
-    axis.set_title("Loss")
-    _line(axis, outcome, "loss", color=MARGIN)
-    expected = outcome.plan.first_loss
-    if expected is not None:
-        axis.axhline(expected, color=PALE, linewidth=1, linestyle="--", label=f"before training: {expected:.3f}")
-        axis.legend()
-
-
-def _rewards(axis: Any, outcome: Outcome) -> None:
-    axis.set_title("Rewards  (beta x log-ratio to the reference)")
-    _line(axis, outcome, "rewards/chosen", color=CHOSEN, label="chosen")
-    _line(axis, outcome, "rewards/rejected", color=REJECTED, label="rejected")
-    _line(axis, outcome, "rewards/margins", color=MARGIN, label="margin", linestyle="--")
-    axis.axhline(0, color=PALE, linewidth=1)
-    axis.legend()
-
-
-def _logps(axis: Any, outcome: Outcome) -> None:
-    axis.set_title("Log-probability of a completion")
-    _line(axis, outcome, "logps/chosen", color=CHOSEN, label="chosen")
-    _line(axis, outcome, "logps/rejected", color=REJECTED, label="rejected")
-    axis.legend()
 
 
 def _margins(axis: Any, outcome: Outcome) -> None:
@@ -96,6 +102,6 @@ def _margins(axis: Any, outcome: Outcome) -> None:
         axis.hist(before, bins=bins, histtype="step", color="#333a42", linewidth=1.4, label="before")
     else:
         axis.axvline(float(before[0]), color="#333a42", linewidth=1.4, label=f"before: {before[0]:g}")
-    axis.set_xlabel("chosen reward - rejected reward")
+    axis.set_xlabel(f"{outcome.method.score} of chosen - of rejected")
     axis.set_ylabel("pairs")
     axis.legend()
