@@ -13,6 +13,7 @@ from torch.nn.functional import logsigmoid
 from prefdata.errors import UsageError
 from prefdata_trainer.settings import DpoSettings
 
+COLUMNS = ["margin", "probability"]
 MOST_SMOOTHING = 0.49
 """At 0.5 a label says nothing, and the robust loss divides by 1 - 2 * 0.5."""
 
@@ -39,19 +40,23 @@ def check(settings: DpoSettings, kept: int, given: Mapping[str, int]) -> None:
             )
 
 
-def values(settings: DpoSettings, rows: Any) -> Callable[[Mapping[str, Any]], tuple[float, float, float]] | None:
-    """Weight, smoothing and offset of a row, for the whole of ``rows``; None where none takes part in the loss.
+def values(
+    settings: DpoSettings, data: Mapping[str, Any]
+) -> Callable[[Mapping[str, Any]], tuple[float, float, float]] | None:
+    """Weight, smoothing and offset of a row; None where none takes part in the loss.
 
-    Raises UsageError where a margin cannot be used: a logarithm of 0 or less, or weights that are all 0.
+    ``data`` are the rendered pairs by split; the mean of the weights is that of the pairs to train on. Raises
+    UsageError where a margin cannot be used: a logarithm of 0 or less, or weights that are all 0.
     """
     if not settings.uses_confidence:
         return None
     mean = 1.0
     if settings.weight_by:
-        mean = float(np.mean([_worth(settings, row) for row in rows.select_columns(["margin", "probability"])]))
+        mean = float(np.mean([_worth(settings, row) for row in data["train"].select_columns(COLUMNS)]))
         if mean <= 0:
             raise UsageError(f"no pair has a {settings.weight_by} that gives it any weight", "leave out --weight-by")
-    if settings.margin_offset is not None and settings.offset_of == "log" and min(rows["margin"]) <= 0:
+    least = min(min(rows["margin"]) for rows in data.values()) if settings.margin_offset is not None else 1.0
+    if settings.offset_of == "log" and least <= 0:
         raise UsageError(
             "a margin of 0 or less has no logarithm", "pass --offset-of linear, or pair again with --min-margin"
         )

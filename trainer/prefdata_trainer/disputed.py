@@ -31,8 +31,9 @@ def write(folder: Path, handle: DatasetHandle, pairs: Mapping[str, Any], most: i
                 found[at] = _set(row, split, float(pairs["margin_after"][at]))
     with (folder / DISPUTED).open("wb") as file:
         for at in order.tolist():
-            file.write(orjson.dumps(found[at], option=orjson.OPT_APPEND_NEWLINE))
-    return len(order)
+            if at in found:  # of rows that share an id, one stands for all
+                file.write(orjson.dumps(found[at], option=orjson.OPT_APPEND_NEWLINE))
+    return len(found)
 
 
 def _set(row: Mapping[str, Any], split: str, margin: float) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Dpo(Method):
     ) -> Any:
         settings: Any = job.plan.settings
         padding = None if config.pad_to_multiple_of is None else int(config.pad_to_multiple_of)
-        collator = PairCollator(job.tokenizer.pad_token_id, padding, confidence.values(settings, data["train"]))
+        collator = PairCollator(job.tokenizer.pad_token_id, padding, confidence.values(settings, data))
         reference = load_model(settings.model_ref, settings, job.theirs) if settings.model_ref else None
         return PairTrainer(
             model=model,

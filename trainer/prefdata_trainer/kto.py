@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from trl import KTOConfig, KTOTrainer  # type: ignore[attr-defined]
 
@@ -72,6 +73,13 @@ def sides(pairs: Dataset, path: Path, batch: int, seed: int) -> Dataset:
     They are read in this order in every epoch, because each prompt comes with the answer of the row before it in its
     batch, too, by which TRL estimates the KL of Ethayarajh et al. 2024, section 4.1.
     """
+    with PartialState().main_process_first():
+        if PartialState().is_main_process:
+            _write_sides(pairs, path, batch, seed)
+    return Dataset.from_file(str(path))
+
+
+def _write_sides(pairs: Dataset, path: Path, batch: int, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(2 * len(pairs)).tolist()
     with pa.ipc.new_stream(str(path), SCHEMA) as writer:
         for start in range(0, len(order), batch):
@@ -79,7 +87,6 @@ def sides(pairs: Dataset, path: Path, batch: int, seed: int) -> Dataset:
             for row, other in zip(rows, [rows[-1], *rows[:-1]], strict=True):
                 row |= {f"KL_{name}": other[name] for name, _ in ANSWER}
             writer.write_batch(pa.RecordBatch.from_pylist(rows, SCHEMA))
-    return Dataset.from_file(str(path))
 
 
 def _side(pair: Mapping[str, Any], side: str) -> dict[str, Any]:

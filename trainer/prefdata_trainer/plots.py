@@ -82,8 +82,11 @@ def draw(outcome: Outcome, path: Path) -> None:
 
 def _line(axis: Any, outcome: Outcome, name: str, **style: Any) -> None:
     """One curve; a long one as its running mean over what was logged."""
-    entries = [entry for entry in outcome.metrics if name in entry]
-    steps, values = [int(entry["step"]) for entry in entries], [entry[name] for entry in entries]
+    points: dict[int, float] = {}
+    for entry in outcome.metrics:
+        if name in entry:  # at the last step an earlier checkpoint may have been evaluated again
+            points.setdefault(int(entry["step"]), entry[name])
+    steps, values = list(points), list(points.values())
     window = len(values) // 12
     if window > 1:
         axis.plot(steps, values, linewidth=0.9, alpha=0.3, color=style["color"])

@@ -166,7 +166,8 @@ def _plan(
             "--early-stopping needs a split eval, and the dataset has none",
             "make one: prefdata validate PAIRS.jsonl -o DATASET --eval-fraction 0.05",
         )
-    method.check(settings, report, reports["train"].given)
+    for rendered in reports.values():
+        method.check(settings, rendered.report, rendered.given)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     rows = report.kept * method.rows_of_a_pair
     batches = math.ceil(rows / (settings.batch_size * processes))
