@@ -103,6 +103,7 @@ def _severities(_context: click.Context, _parameter: click.Parameter, values: tu
     metavar="N",
     help="With --tokenizer: show of the first N pairs which tokens train and which are masked.",
 )
+@click.option("--parquet", is_flag=True, help="With -o: the rows as Parquet (zstd) too, in DATASET/parquet, to share.")
 @click.option("--chat", is_flag=True, help="Turn pairs of strings into chat messages (the two train differently).")
 @click.option(
     "--format",

@@ -23,6 +23,7 @@ from prefdata.validation.work import Done, part_file
 from prefdata.version import __version__
 
 QUARANTINE, DROPPED, REPORT, PAGE = "quarantine.jsonl", "dropped.jsonl", "report.json", "report.html"
+PARQUET = "parquet"
 TOOLS = ("jsonschema-rs", "numpy", "orjson", "pyarrow", "xxhash")
 
 
@@ -75,6 +76,24 @@ def write_splits(folder: Path, left: Path, splits: Mapping[str, Sequence[Piece]]
     return made or {TRAIN: []}
 
 
+def write_parquet(folder: Path, entries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Copy every shard to ``folder``/parquet as Parquet with Zstandard, for sharing; gives the files' names."""
+    import pyarrow.parquet as pq
+
+    names = []
+    (folder / PARQUET).mkdir()
+    for split, shards in entries.items():
+        for number, entry in enumerate(shards):
+            name = f"{PARQUET}/{split}-{number:05}-of-{len(shards):05}.parquet"
+            with pa.memory_map(str(folder / entry["path"])) as source:
+                reader = pa.ipc.open_stream(source)
+                with pq.ParquetWriter(folder / name, reader.schema, compression="zstd") as writer:
+                    for batch in reader:
+                        writer.write_batch(batch)
+            names.append(name)
+    return names
+
+
 def _filtered(path: Path, copy: Path, stay: npt.NDArray[np.bool_]) -> None:
     """A copy of a shard with only the rows that stay."""
     at = 0
@@ -100,9 +119,9 @@ def statistics(
     return found if set(named) <= {""} else {**found, "sources": named}
 
 
-def seal(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the manifest with the hashes of the files beside the shards."""
-    names = [QUARANTINE, DROPPED, REPORT, PAGE]
+def seal(folder: Path, manifest: Mapping[str, Any], more: Sequence[str] = ()) -> dict[str, Any]:
+    """Write the manifest with the hashes of the files beside the shards, ``more`` among them."""
+    names = [QUARANTINE, DROPPED, REPORT, PAGE, *more]
     return write_manifest(
         folder,
         {

@@ -29,6 +29,7 @@ FEATURES = ("length", "refusal", "markdown", "lists", "first_shown")
 UNKNOWN = 2
 ANNOTATORS = ("annotator", "annotator_id", "annotators", "worker_id", "worker", "labeler", "judge")
 """Keys of metadata that name who decided."""
+_MAY_BE_ITEM = frozenset("-*\u2022 \t0123456789")
 _ITEM = re.compile(r"\n[ \t]*(?:[-*\u2022]|\d{1,2}[.)])[ \t]")
 
 
@@ -71,7 +72,7 @@ class Sample:
 
 def bits_for(size: int | None) -> int:
     """Zero bits to start with for an input of ``size`` bytes; a small data set is sampled whole."""
-    return 0 if size is None else max(0, (size // (2 * ROWS * BYTES_A_ROW)).bit_length() - 1)
+    return 0 if size is None else (size // (ROWS * BYTES_A_ROW)).bit_length()
 
 
 def add_rows(sample: Sample, keys: Keys, batch: Batch, kept: Sequence[bool] | None, first: int) -> None:
@@ -82,16 +83,16 @@ def add_rows(sample: Sample, keys: Keys, batch: Batch, kept: Sequence[bool] | No
         return
     indices = range(len(batch)) if kept is None else list(compress(range(len(batch)), kept))
     chosens, rejecteds = batch.answers
+    named = not batch.bare
     for place in wanted.tolist():
         index = indices[place]
         document = batch.documents[index]
-        metadata = document.get("metadata") or {}
+        metadata = (document.get("metadata") or {}) if named else {}
         signs = (*_signs(chosens[index], rejecteds[index]), _first_shown(metadata))
         prompt = xxhash.xxh3_64_intdigest(orjson.dumps(document["prompt"]))
-        source = document.get("source") or metadata.get("source")
-        sample.rows.append(
-            Sampled(int(hashes[place]), first + place, prompt, signs, _name(source), _annotator(metadata))
-        )
+        source = _name(document.get("source") or metadata.get("source")) if named else ""
+        annotator = _annotator(metadata) if metadata else ""
+        sample.rows.append(Sampled(int(hashes[place]), first + place, prompt, signs, source, annotator))
     sample.trim(2 * ROWS)
 
 
@@ -116,6 +117,8 @@ def _markdown(text: str) -> int:
 
 def _items(text: str) -> int:
     """Items of lists."""
+    if "\n" not in text and text[:1] not in _MAY_BE_ITEM:
+        return 0
     return len(_ITEM.findall(text)) + (_ITEM.match("\n" + text[:8]) is not None)
 
 

@@ -62,6 +62,7 @@ def validate(
     examples: int = 20,
     jobs: int = 1,
     report: str | Path | None = None,
+    parquet: bool = False,
     progress: Progress | None = None,
 ) -> ValidationResult:
     """Check preference pairs in JSONL files and write those that hold as a dataset.
@@ -86,6 +87,8 @@ def validate(
     ``eval_fraction`` of the prompts (0 to 1), chosen by a hash of their text, go to the split ``eval`` with all their
     pairs; of two prompts or more at least one goes to each side. Rows whose prompt stands in a file of ``against`` are
     refused (AUD004).
+
+    ``parquet`` writes the rows as Parquet too, into the folder parquet of the dataset, for sharing.
 
     ``report`` is a file to write the report to as one HTML page; a dataset has it as report.html.
 
@@ -195,7 +198,7 @@ def validate(
         if not whole:
             return result
         about = {"rules": [rule.code for rule in rules], "settings": asked}
-        result = _assembled(result, found, left, built, about, sides)
+        result = _assembled(result, found, left, built, about, sides, parquet)
         if report is not None:
             with atomic_file(Path(report)) as file:
                 file.write((built / assemble.PAGE).read_bytes())
@@ -254,6 +257,7 @@ def _assembled(
     built: Path,
     manifest: dict[str, Any],
     sides: Mapping[int, npt.NDArray[np.bool_]] | None,
+    parquet: bool,
 ) -> ValidationResult:
     """Fill the folder ``built``: shards, report and manifest."""
     stay = masks(found.clashes, found.rows, found.parts)
@@ -279,5 +283,6 @@ def _assembled(
             "statistics": {**result.statistics, "audit": result.audit.document() if result.audit else None},
             **manifest,
         },
+        assemble.write_parquet(built, entries) if parquet else (),
     )
     return replace(result, manifest=sealed)

@@ -44,6 +44,57 @@ lines = st.lists(st.one_of(tight, loose, noise), max_size=12)
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+documents = st.one_of(
+    pairs,
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["", "user", "tool", "function"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "prompt",
+                        "chosen",
+                        "rejected",
+                        "role",
+                        "content",
+                        "tool_calls",
+                        "function",
+                        "name",
+                        "arguments",
+                        "type",
+                        "id",
+                    ]
+                ),
+                inner,
+                max_size=5,
+            )
+        ),
+        max_leaves=12,
+    ),
+)
+ORACLE = jsonschema.Draft202012Validator(
+    schema.load("preference_pair"),
+    registry=referencing.Registry().with_resource(
+        "urn:prefdata:schema:message:1", referencing.Resource.from_contents(schema.load("message"))
+    ),
+)
+
+
+def pointers(document: Any) -> list[str]:
+    """Where python-jsonschema sees the document break the schema, a missing key added as ``schema.violations`` does."""
+    found = []
+    for error in ORACLE.iter_errors(document):
+        where = "".join(f"/{part}" for part in error.absolute_path)
+        if error.validator == "required":
+            missing = next(
+                key for key in error.validator_value if key not in error.instance and f"'{key}'" in error.message
+            )
+            where += f"/{missing}"
+        found.append(where)
+    return found
+
+
 def checked(folder: Path, files: list[list[bytes]], ended: bool, **options: Any) -> ValidationResult | None:
     """Validate files of lines; ``None`` where there is nothing in them to validate."""
     paths = []
@@ -66,7 +117,8 @@ def assert_receipt(folder: Path, result: ValidationResult) -> None:
     counts = result.counts
     assert counts.lines == counts.kept + counts.quarantined + counts.dropped + counts.blank
     refused, dropped = read(out / "quarantine.jsonl"), read(out / "dropped.jsonl")
-    kept = list(prefdata.open_dataset(out).rows()) if counts.kept else []
+    handle = prefdata.open_dataset(out)
+    kept = [row for split in handle.splits if handle.rows_in(split) for row in handle.rows(split)]
     assert (len(kept), len(refused), len(dropped)) == (counts.kept, counts.quarantined, counts.dropped)
     seen: set[tuple[str, int]] = set()
     for receipt in result.inputs:
@@ -101,6 +153,39 @@ def test_every_line_is_accounted_for(files: list[list[bytes]], ended: bool, as_c
         result = checked(Path(name), files, ended, chat=as_chat)
         if result is not None:
             assert_receipt(Path(name), result)
+
+
+@quick
+@given(
+    lines,
+    st.booleans(),
+    st.sampled_from([0.0, 0.3]),
+    st.sampled_from([None, "safe", "unsafe"]),
+    st.sampled_from([{}, {"SCH004": "error"}, {"PRF": "warning", "CNV": "info"}]),
+)
+def test_every_line_is_accounted_for_under_any_options(
+    content: list[bytes], ended: bool, fraction: float, fix: Any, severity: dict[str, Any]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        result = checked(Path(name), [content], ended, eval_fraction=fraction, fix=fix, severity=severity)
+        if result is not None:
+            assert_receipt(Path(name), result)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(documents.filter(lambda document: isinstance(document, dict)), min_size=1, max_size=4))
+def test_the_whole_way_refuses_what_the_oracle_refuses_at_the_place_that_it_names(rows: list[dict[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "in.jsonl"
+        path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+        result = prefdata.validate(path, examples=1000, fail_on="never")
+    for line, row in enumerate(rows, start=1):
+        expected = pointers(row)
+        found = [f.json_path for f in result.findings if f.line == line and f.code in ("SCH001", "SCH002", "SCH003")]
+        assert bool(found) == bool(expected)
+        assert set(found) <= set(expected)
+        if expected:
+            assert found[0] in expected
 
 
 @quick
@@ -161,57 +246,6 @@ def test_mutated_lines_never_crash_and_are_all_accounted_for(tmp_path: Path) -> 
     assert result.counts.quarantined > 2000
     assert len({total.code for total in result.totals}) > 9, "the mutations reach few rules"
     assert_receipt(tmp_path, result)
-
-
-documents = st.one_of(
-    pairs,
-    st.recursive(
-        st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["", "user", "tool", "function"]),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(
-                    [
-                        "prompt",
-                        "chosen",
-                        "rejected",
-                        "role",
-                        "content",
-                        "tool_calls",
-                        "function",
-                        "name",
-                        "arguments",
-                        "type",
-                        "id",
-                    ]
-                ),
-                inner,
-                max_size=5,
-            )
-        ),
-        max_leaves=12,
-    ),
-)
-ORACLE = jsonschema.Draft202012Validator(
-    schema.load("preference_pair"),
-    registry=referencing.Registry().with_resource(
-        "urn:prefdata:schema:message:1", referencing.Resource.from_contents(schema.load("message"))
-    ),
-)
-
-
-def pointers(document: Any) -> list[str]:
-    """Where python-jsonschema sees the document break the schema, a missing key added as ``schema.violations`` does."""
-    found = []
-    for error in ORACLE.iter_errors(document):
-        where = "".join(f"/{part}" for part in error.absolute_path)
-        if error.validator == "required":
-            missing = next(
-                key for key in error.validator_value if key not in error.instance and f"'{key}'" in error.message
-            )
-            where += f"/{missing}"
-        found.append(where)
-    return found
 
 
 @settings(max_examples=400, deadline=None)

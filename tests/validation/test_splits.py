@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_from_disk
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from prefdata.errors import UsageError
 from prefdata.validation.splits import plain_text
 from prefdata.validation.validate import validate
 from tests.here import run_here
-from tests.validation.rows import text, turns, write
+from tests.validation.rows import chat, text, turns, write
 
 
 def rows_of(out: Path) -> dict[str, list[dict[str, Any]]]:
@@ -77,3 +79,19 @@ def test_a_string_and_one_user_turn_are_the_same_prompt() -> None:
 def test_a_fraction_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="share of the prompts"):
         validate(write(tmp_path / "in.jsonl", text()), eval_fraction=5)
+
+
+def test_parquet_holds_the_same_rows(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [chat(turns(f"Q{n}"), source="s", metadata={"n": n}) for n in range(60)]
+    path = write(tmp_path / "in.jsonl", *rows)
+    done = run_here(capfd, "validate", path, "-o", tmp_path / "out", "--parquet", "--eval-fraction", "0.3")
+    assert done.code == 0
+    handle = library.open_dataset(tmp_path / "out")
+    for split in ("train", "eval"):
+        (file,) = (tmp_path / "out" / "parquet").glob(f"{split}-*.parquet")
+        assert pq.read_table(file).equals(handle.table(split))
+        assert pq.ParquetFile(file).metadata.row_group(0).column(0).compression == "ZSTD"
+        assert handle.manifest["files"][f"parquet/{file.name}"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    without = run_here(capfd, "validate", path, "-o", tmp_path / "plain")
+    assert without.code == 0
+    assert not (tmp_path / "plain" / "parquet").exists()
