@@ -61,7 +61,7 @@ class Jury:
         if self._escalate:
             await follow(self._in_turn(response_set, look))
         else:
-            await all_at_once(follow(_batches(backend, response_set, look)) for backend in self.backends)
+            await all_at_once(follow(_calls(backend, response_set, look)) for backend in self.backends)
 
     def check_batch(self) -> None:
         """Raise UsageError where a judge's calls cannot be made by the Batch API."""
@@ -92,7 +92,7 @@ class Jury:
             yield from follow(self._in_turn(response_set, look))
         else:
             for backend in self.backends:
-                yield from follow(_batches(backend, response_set, look))
+                yield from follow(_calls(backend, response_set, look))
 
     def judgments(self, response_set: ResponseSet, session: Session) -> list[Judgment]:
         """The second phase: the judgments of one response set, from the ledger alone."""
@@ -170,6 +170,12 @@ def _open(response_set: ResponseSet, judgments: Sequence[Judgment]) -> set[Coupl
         if comparison is None or comparison.winner is None or abs(2 * comparison.probability - 1) < NARROW:
             found.add(frozenset((one, other)))
     return found
+
+
+def _calls(backend: Backend, response_set: ResponseSet, look: Look) -> Generator[Batch, None, None]:
+    """One judge's batches of calls alone: to read its verdicts as well takes longer than all the rest."""
+    for calls in backend.work(response_set, look, None):
+        yield backend, calls
 
 
 def _batches(
