@@ -194,6 +194,8 @@ def _print(result: ConvertResult, quiet: bool) -> None:
     else:
         made = f"{counts.pairs} pairs from {counts.kept} of {counts.preferences} preferences: {result.output}"
     click.echo(f"{counts.rows} rows\n{made}", err=True)
+    if counts.unplaced_pairs:
+        click.echo(f"{counts.unplaced_pairs} more pairs have no place in the format: {result.dropped_output}", err=True)
     if counts.broken_responses:
         number = counts.broken_responses
         what = "1 response is no text: kept and marked, no pair comes of it"

@@ -100,9 +100,14 @@ def of_two(winner: str | None, ids: tuple[str, str]) -> list[list[str]]:
     return [[winner], [id for id in ids if id != winner]]
 
 
-def scored(of: ResponseSet, judge: Judge, scores: Mapping[str, float]) -> Ranked:
-    """A set that one judge scored."""
-    return Ranked(of, (judgment(of, judge, by_score(scores), scores=scores),))
+def scored(
+    of: ResponseSet,
+    judge: Judge,
+    scores: Mapping[str, float],
+    ratings: Mapping[str, Mapping[str, float]] | None = None,
+) -> Ranked:
+    """A set that one judge scored, and rated by criterion."""
+    return Ranked(of, (judgment(of, judge, by_score(scores), scores=scores, ratings=ratings or {}),))
 
 
 def _content(side: Side) -> Content:

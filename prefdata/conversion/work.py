@@ -15,6 +15,7 @@ from prefdata.reading.rawrow import RawRow
 from prefdata.records.codec import judgment_record, pair_id, pair_record, response_set_record
 from prefdata.records.sinks import MAIN, Sinks
 from prefdata.schema import SchemaName, validator, violations
+from prefdata.types import PreferencePair
 
 Tie = Literal["drop", "keep", "soft", "fail"]
 TIES: tuple[Tie, ...] = get_args(Tie)
@@ -40,6 +41,8 @@ class ConvertCounts:
     judgments: int = 0
     broken_responses: int = 0
     """Responses of another kind than text, kept in their sets and marked; no pair is made from them."""
+    unplaced_pairs: int = 0
+    """Pairs that the format written cannot hold, of preferences that gave others; listed as no-place too."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Preferences without a pair, by reason."""
 
@@ -136,11 +139,16 @@ class Work:
             for nothing in gone:
                 listed = dropped_record(nothing)
                 self._drop(row, listed.pop("reason"), listed.pop("detail", None), group=group, **listed)
-            problems = [self._write_pair(row, pair_record(pair)) for pair in pairs]
-            if None in problems:
+            problems = [self._write_pair(row, _whole(pair, outcome)) for pair in pairs]
+            lost = [problem for problem in problems if problem is not None]
+            if len(lost) < len(problems):
                 self._keep()
-            elif problems:
-                self._drop(row, NO_PLACE, problems[0], response_set_id=outcome.response_set.id)
+                self.counts.unplaced_pairs += len(lost)
+                for problem in lost:
+                    more = {"response_set_id": outcome.response_set.id}
+                    self._into.write(DROPPED, {"reason": NO_PLACE, "detail": problem, **row.place, **more})
+            elif lost:
+                self._drop(row, NO_PLACE, lost[0], response_set_id=outcome.response_set.id)
 
     def _keep(self) -> None:
         self.counts.preferences += 1
@@ -178,6 +186,25 @@ class Work:
         text = row.text if raw and not group else None
         record = {"reason": reason, "detail": detail, **row.place, **more, "raw": text, "rows": together}
         self._into.write(DROPPED, {name: value for name, value in record.items() if value is not None})
+
+
+def _whole(pair: PreferencePair, outcome: Ranked) -> dict[str, Any]:
+    """The record of a pair with all that the file says of its two responses and of its judgments."""
+    record = pair_record(pair)
+    about = record["metadata"]
+    responses = {one.id: one for one in outcome.response_set.responses}
+    own = [one for one in outcome.judgments if one.id in pair.judgment_ids]
+    for side in ("chosen", "rejected"):
+        id = about[f"{side}_response_id"]
+        if responses[id].metadata:
+            about[f"{side}_metadata"] = dict(responses[id].metadata)
+        if len(own) == 1 and id in own[0].scores:
+            record[f"score_{side}"] = own[0].scores[id]
+    about["judgments"] = [
+        {key: value for key, value in judgment_record(one).items() if key not in ("id", "response_set_id", "scores")}
+        for one in own
+    ]
+    return record
 
 
 def _problem(schema: SchemaName, record: dict[str, Any]) -> str | None:

@@ -320,3 +320,15 @@ def test_card_and_failed_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ServiceError, match="was not uploaded"):
         export(tmp_path, "kto", TEXT, push_to_hub="me/mine", overwrite=True)
     assert len(read(out)) == 2
+
+
+def test_pairs_without_a_place_are_counted_beside_those_with_one(tmp_path: Path) -> None:
+    """Three responses, two of them tied: kept as a record, the tie has no place in TRL's file."""
+    row = {"prompt": "\n\nHuman: Sum?\n\nAssistant: ", "answers": []}
+    row["answers"] = [{"answer": said, "rank": rank} for said, rank in (("a", 1), ("b", 2), ("c", 2))]  # type: ignore[assignment]
+    source = written(tmp_path / "n.jsonl", row)
+    result = api.convert(source, output=tmp_path / "out.jsonl", to="trl", tie="keep", strategy="all")
+    counts = result.counts
+    assert (counts.preferences, counts.kept, counts.pairs, counts.unplaced_pairs) == (1, 1, 2, 1)
+    (listed,) = read(tmp_path / "out.dropped.jsonl")
+    assert (listed["reason"], listed["line"]) == ("no-place", 1)

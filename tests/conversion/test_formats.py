@@ -401,3 +401,31 @@ def test_a_broken_row_leaves_the_rest_of_its_group_alone(tmp_path: Path) -> None
     (lost,) = convert(tmp_path, *liked).dropped
     assert lost["reason"] == "unpaired"
     assert [(row["line"], orjson.loads(row["raw"])["completion"]) for row in lost["rows"]] == [(1, "one"), (2, "two")]
+
+
+def test_pairs_of_ranked_formats_lose_nothing_of_their_row(tmp_path: Path) -> None:
+    """What the file says of the two responses, and of how they were judged, is in the pair."""
+    pair = convert(tmp_path, *FORMATS["helpsteer2"].examples).pairs[0]
+    (judged,) = pair.metadata["judgments"]
+    assert (judged["judge"], judged["ranking"]) == ({"kind": "human", "name": "helpsteer2"}, [["1"], ["0"]])
+    assert judged["ratings"]["1"] == {"helpfulness": 4, "correctness": 4, "verbosity": 1}
+    record = example("webgpt")
+    pair = one(tmp_path, record)
+    assert pair.metadata["chosen_metadata"]["quotes"] == record["quotes_0"]
+    people = one(tmp_path, example("pandalm", annotator2=2)).metadata["judgments"]
+    assert [each["judge"]["name"] for each in people] == ["annotator1", "annotator2", "annotator3"]
+    raw = convert(tmp_path, *FORMATS["helpsteer2"].examples, output=tmp_path / "out.jsonl")
+    assert raw.counts.pairs == 1
+    written = orjson.loads((tmp_path / "out.jsonl").read_bytes())
+    assert (written["score_chosen"], written["score_rejected"], written["margin"]) == (4, 1, 3)
+
+
+def test_ratings_by_aspect_are_criteria(tmp_path: Path) -> None:
+    record = example("ultrafeedback")
+    for place, completion in enumerate(record["completions"]):
+        said = {"honesty": {"Rating": str(5 - place), "Rationale": "…"}, "helpfulness": {"Rating": "N/A"}}
+        record["completions"][place] = {**completion, "annotations": said}
+    convert(tmp_path, record, output=tmp_path / "r.jsonl", to="responses")
+    best = api.pair(tmp_path / "r.jsonl", tmp_path / "r.judgments.jsonl", criterion="honesty").pairs[0]
+    whole = api.pair(tmp_path / "r.jsonl", tmp_path / "r.judgments.jsonl").pairs[0]
+    assert (whole.chosen, best.chosen, best.margin) == ("BETTER", "WORSE", 2)

@@ -13,6 +13,7 @@ from prefdata.types import Judge
 TWO, THREE = Judge("human", "helpsteer2"), Judge("human", "helpsteer3")
 TURN = re.compile(r"\n<extra_id_1>(User|Assistant)\n")
 MOST = 3
+ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 
 
 def detect_two(row: Row) -> float:
@@ -21,10 +22,14 @@ def detect_two(row: Row) -> float:
 
 
 def read_two(rows: Sequence[Row]) -> Iterable[Outcome]:
-    used = ("prompt", "response", "helpfulness")
+    used = ("prompt", "response", *ATTRIBUTES)
     responses = [answer(row, "response", str(place), **leftover(row, used)) for place, row in enumerate(rows)]
     scores = {str(place): number(row, "helpfulness") for place, row in enumerate(rows)}
-    yield scored(response_set(_conversation(text(rows[0], "prompt")), responses), TWO, scores)
+    ratings = {
+        str(place): {name: float(number(row, name)) for name in ATTRIBUTES if row.get(name) is not None}
+        for place, row in enumerate(rows)
+    }
+    yield scored(response_set(_conversation(text(rows[0], "prompt")), responses), TWO, scores, ratings)
 
 
 def _conversation(prompt: str) -> Side:

@@ -5,6 +5,8 @@ The fine-grained score ranks them: thousands of completions carry an overall sco
 
 from __future__ import annotations
 
+from math import isfinite
+
 from prefdata.conversion.outcomes import Format, Outcome, Row, each
 from prefdata.conversion.ranking import answer, response_set, scored
 from prefdata.conversion.sides import leftover, number, objects, optional, text
@@ -30,7 +32,21 @@ def read(row: Row) -> Outcome:
     asked = response_set(
         text(row, "instruction"), responses, metadata=leftover(row, ("instruction", "completions", "models"))
     )
-    return scored(asked, JUDGE, {str(place): number(one, SCORE) for place, one in enumerate(completions)})
+    scores = {str(place): number(one, SCORE) for place, one in enumerate(completions)}
+    return scored(asked, JUDGE, scores, {str(place): _ratings(one) for place, one in enumerate(completions)})
+
+
+def _ratings(completion: Row) -> dict[str, float]:
+    """GPT-4's ratings by aspect, which stand as text beside their rationales; those that are no number ("N/A") not."""
+    found: dict[str, float] = {}
+    annotations = completion.get("annotations")
+    for aspect, said in annotations.items() if isinstance(annotations, dict) else ():
+        rating = said.get("Rating") if isinstance(said, dict) else None
+        try:
+            found[aspect] = float(rating)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            continue
+    return {aspect: rating for aspect, rating in found.items() if isfinite(rating)}
 
 
 FORMAT = Format(
