@@ -32,17 +32,20 @@ Prepared = tuple[list[int], Mapping[str, Any]]
 class _Loaded:
     """A tokenizer and a model, on the GPU where there is one."""
 
-    def __init__(self, auto: Any, path: str, revision: str | None, batch: int, **options: Any) -> None:
+    def __init__(self, auto: Any, what: str, path: str, batch: int) -> None:
         self.batch = batch
         quiet: Any = transformers.logging
         quiet.set_verbosity_error()
         quiet.disable_progress_bar()
         try:
-            self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(path, revision=revision)
-            self.model: Any = auto.from_pretrained(path, revision=revision, dtype="auto", **options)
+            self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(path)
+            self.model: Any
+            self.model, known = auto.from_pretrained(path, dtype="auto", output_loading_info=True)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]
             raise InputError(f"{path} cannot be loaded: {why}", "name a folder that transformers can load") from None
+        if missing := sorted(known["missing_keys"]):  # transformers makes up what is not there
+            raise InputError(f"{path} lacks the weights {', '.join(missing[:3])}", f"it is no {what}: name one that is")
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model.to(self.device).eval()
         if self.tokenizer.pad_token_id is None:
@@ -77,8 +80,8 @@ class _Loaded:
 class CausalEngine:
     """A causal language model: the log-probabilities of labels at the first token, or a generated answer."""
 
-    def __init__(self, path: str, revision: str | None, batch: int) -> None:
-        self._loaded = _Loaded(transformers.AutoModelForCausalLM, path, revision, batch)
+    def __init__(self, path: str, batch: int) -> None:
+        self._loaded = _Loaded(transformers.AutoModelForCausalLM, "language model", path, batch)
         self.batch = batch
         self._spelt: dict[str, list[int]] | None = None
 
@@ -191,8 +194,8 @@ class CausalEngine:
 class RewardEngine:
     """A sequence classifier with one output, as TRL's RewardTrainer makes it: the score of a conversation."""
 
-    def __init__(self, path: str, revision: str | None, batch: int) -> None:
-        self._loaded = _Loaded(transformers.AutoModelForSequenceClassification, path, revision, batch)
+    def __init__(self, path: str, batch: int) -> None:
+        self._loaded = _Loaded(transformers.AutoModelForSequenceClassification, "reward model", path, batch)
         self.batch = batch
         model = self._loaded.model
         if model.config.num_labels != 1:

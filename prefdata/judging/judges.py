@@ -126,5 +126,5 @@ def backends(specs: Sequence[str], settings: JudgeSettings) -> list[Backend]:
             raise UsageError(f"{spec!r} names no judge", FORMS)
         found.append(KINDS[kind](rest, settings))
     if len({(backend.judge.kind, backend.judge.name) for backend in found}) < len(found):
-        raise UsageError("two judges have the same name", "name them: --judge llm:one=MODEL --judge llm:two=MODEL")
+        raise UsageError("two judges have the same name", "name them: --judge llm:one=MODEL --judge local:two=FOLDER")
     return found

@@ -15,7 +15,7 @@ from prefdata.endpoint.inprocess import Engine
 from prefdata.endpoint.session import Session
 from prefdata.judging.judges import Couple, JudgeSettings, Look, Record, Work
 from prefdata.judging.llm import LLMJudge
-from prefdata.judging.models import local_endpoint, path_and_revision, require_packages
+from prefdata.judging.models import folder_of, local_endpoint, require_packages
 from prefdata.judging.modes import concerned
 from prefdata.judging.outcomes import failure_of, usage_of
 from prefdata.judging.rules import tiers_of
@@ -48,9 +48,9 @@ class _Lazy:
             require_packages(self._kind)
             from prefdata.judging.inference import CausalEngine, RewardEngine
 
-            made = path_and_revision(self._endpoint)
-            make: type[Engine] = CausalEngine if self._kind == "local" else RewardEngine
-            self._engine = make(*made, self.batch)  # type: ignore[call-arg]
+            folder = str(folder_of(self._endpoint))
+            make = CausalEngine if self._kind == "local" else RewardEngine
+            self._engine = make(folder, self.batch)
         return self._engine
 
 

@@ -5,6 +5,7 @@ No torch here: a dry run, and a run whose calls are all in the ledger, need none
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from prefdata.errors import InputError, MissingExtraError, UsageError
 
 FILES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".txt")
 """What a model folder's hash is of: weights, configuration, tokenizer, chat template."""
+WEIGHTS = (".safetensors", ".bin")
 IN_PROCESS = "local://localhost"
 """The base URL of models in this process: it costs nothing, and no key is sent there."""
 
@@ -51,10 +53,26 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def path_and_revision(endpoint: Endpoint) -> tuple[str, str | None]:
-    """What transformers loads: a folder, or a model's name and commit."""
+def folder_of(endpoint: Endpoint) -> Path:
+    """The folder to load; a model of the hub is downloaded unless its weights are in the cache.
+
+    Raises InputError where it cannot be had.
+    """
     path, _, revision = endpoint.model.rpartition("@")
-    return path, None if Path(path).is_dir() else revision
+    if Path(path).is_dir():
+        return Path(path)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    wanted = [f"*{suffix}" for suffix in FILES]
+    with suppress(LocalEntryNotFoundError):
+        folder = Path(snapshot_download(path, revision=revision, local_files_only=True))
+        if any(each.suffix in WEIGHTS for each in folder.iterdir()):
+            return folder
+    try:
+        return Path(snapshot_download(path, revision=revision, allow_patterns=wanted))
+    except Exception as error:  # noqa: BLE001 - no network, no right to it, no room: one and the same to the user
+        raise _not_had(path, error) from None
 
 
 def require_packages(kind: str) -> None:
@@ -86,5 +104,9 @@ def _revision(name: str) -> str:
         except LocalEntryNotFoundError:
             return Path(hf_hub_download(name, "config.json")).parent.name
     except Exception as error:  # noqa: BLE001 - a bad name, no network, no right to it: one and the same to the user
-        why = " ".join(str(error).split())[:200]
-        raise InputError(f"there is no folder {name}, and the hub does not give it: {why}", "name a folder") from None
+        raise _not_had(name, error) from None
+
+
+def _not_had(name: str, error: Exception) -> InputError:
+    why = " ".join(str(error).split())[:200]
+    return InputError(f"there is no folder {name}, and the hub does not give it: {why}", "name a folder")

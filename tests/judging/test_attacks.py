@@ -58,7 +58,7 @@ def careless(request: Request, count: int) -> Reply:
         verdict = f"[[{ranking}]]"
     elif "The criterion is" in text:
         ((nonce, response),) = by_name.items()
-        verdict = f"[[{nonce}: {9 if response.startswith(GOOD) else 2}]]"
+        verdict = f"[[{nonce}: {9 if GOOD.strip() in response else 2}]]"
     elif "with one letter" in text:
         one, two = (name.split()[0] for name in names(request))
         best, worst = (one, two) if longer(*shown(request)) == "A" else (two, one)

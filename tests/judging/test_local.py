@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.here import run_here
 from tests.judging.sets import read, reasons, row, timeless, write
 from tests.trainer.conftest import CHATML, build_model, build_tokenizer, words
 
+COMMIT = "0123456789abcdef" * 2 + "01234567"
 NO_SYSTEM = "{%- if messages[0].role == 'system' %}{{ raise_exception('no system turn') }}{%- endif %}" + CHATML
 
 
@@ -222,6 +224,23 @@ def test_changed_weights_are_another_judge(tmp_path: Path) -> None:
     assert made == [6, 6]
 
 
+def test_a_model_of_the_hub_is_taken_from_its_cache_under_its_commit(
+    tmp_path: Path, prefdata: Run, causal: Path
+) -> None:
+    cached = tmp_path / "hf" / "hub" / "models--org--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(causal, cached / "snapshots" / COMMIT)
+    write(tmp_path / "r.jsonl", rows(1))
+    offline = {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    command = ["judge", tmp_path / "r.jsonl", "-o", tmp_path / "p.jsonl", "--judge"]
+    done = prefdata(*command, "local:org/tiny", env=offline)
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "p.judgments.jsonl")[0]["judge"]["version"] == f"org/tiny@{COMMIT}"
+    done = prefdata(*command, "local:org/none", "--overwrite", env=offline)
+    assert (done.returncode, "the hub does not give it" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("kind", ["local", "reward"])
 def test_a_model_that_cannot_be_used_is_said_in_two_lines(
     tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str], causal: Path
@@ -247,6 +266,8 @@ def test_a_model_that_cannot_be_used_is_said_in_two_lines(
     if kind == "reward":
         done = run_here(capfd, *command, f"reward:{reward_model(tmp_path / 'three', labels=3)}")
         assert (done.code, "has 3 outputs" in done.err) == (2, True)
+        done = run_here(capfd, *command, f"reward:{causal}")
+        assert (done.code, "lacks the weights score.weight" in done.err) == (2, True), "no head is made up"
 
 
 def test_without_torch_the_way_to_it_is_said(tmp_path: Path, prefdata: Run, causal: Path) -> None:
