@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -146,7 +146,7 @@ def pairs_of(
     for choice in _selected(wide, even, settings, response_set.id):
         comparison = compared[_couple(choice)]
         margin = wide[choice] if choice in wide else even[choice]
-        how = _how(choice, settings, comparison)
+        how = _how(choice, settings, comparison) | _shown(choice, judgments, comparison.judgment_ids)
         made.append(_pair(response_set, contents, choice, margin, comparison, how, settings, tie=choice not in wide))
     return made, []
 
@@ -330,6 +330,19 @@ def _how(choice: Choice, settings: PairingSettings, comparison: Comparison) -> d
     chosen, rejected = (first, second) if comparison.ids[0] == choice[0] else (second, first)
     votes = {"chosen": chosen, "rejected": rejected, "neither": neither}
     return {"ranking": settings.ranking, "weighted": bool(settings.weights), "votes": votes, **drawn}
+
+
+def _shown(choice: Choice, judgments: Sequence[Judgment], counted: Collection[str]) -> dict[str, float]:
+    """The share of judgments that showed the chosen response first, where it is not half: an audit may want it.
+
+    Only of judges that can be swayed by it.
+    """
+    firsts = [
+        one.shown.index(choice[0]) < one.shown.index(choice[1])
+        for one in judgments
+        if one.id in counted and one.judge.kind in ("human", "llm") and {*choice} <= {*one.shown}
+    ]
+    return {} if 2 * sum(firsts) == len(firsts) else {"chosen_shown_first": round(sum(firsts) / len(firsts), 4)}
 
 
 def _couple(choice: Choice) -> Couple:

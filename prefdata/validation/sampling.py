@@ -124,7 +124,8 @@ def _items(text: str) -> int:
 
 def _first_shown(metadata: Mapping[str, Any]) -> int:
     """1 where the judge saw chosen first, -1 where rejected, 0 where each as often, ``UNKNOWN`` where none tells."""
-    first = metadata.get("chosen_shown_first")
+    pairing = metadata.get("pairing")
+    first = (pairing if isinstance(pairing, dict) else metadata).get("chosen_shown_first")
     if isinstance(first, bool | int | float):
         return _sign(int(2 * first > 1), int(2 * first < 1))
     shown, chosen = metadata.get("shown"), metadata.get("chosen_response_id")

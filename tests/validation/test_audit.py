@@ -195,3 +195,32 @@ def test_conversations_cut_at_several_turns_are_told(tmp_path: Path) -> None:
     assert result.audit is not None
     assert result.audit.shared_openings == library.open_dataset(tmp_path / "out").rows_in("eval")
     assert "AUD005" in {finding.code for finding in result.findings}
+
+
+def test_the_place_shown_comes_with_pairs_of_judgments(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A judge that takes what it sees first, in one order only: the audit of its pairs says so."""
+    sets, judgments = [], []
+    for number in range(60):
+        sets.append(
+            {
+                "prompt": {"id": f"p{number}", "prompt": f"Q{number}?"},
+                "id": f"s{number}",
+                "responses": [{"id": "r0", "response": f"one {number}"}, {"id": "r1", "response": f"two {number}"}],
+            }
+        )
+        shown = ["r0", "r1"] if number % 2 else ["r1", "r0"]
+        best = shown[0] if number % 10 else shown[1]
+        judgments.append(
+            {
+                "id": f"j{number}",
+                "response_set_id": f"s{number}",
+                "shown": shown,
+                "ranking": [[best], [next(one for one in shown if one != best)]],
+                "judge": {"kind": "llm", "name": "first"},
+            }
+        )
+    responses, verdicts = write(tmp_path / "r.jsonl", *sets), write(tmp_path / "j.jsonl", *judgments)
+    assert run_here(capfd, "pair", responses, verdicts, "-o", tmp_path / "pairs.jsonl").code == 0
+    found = {one.name: one for one in audit_of(tmp_path / "pairs.jsonl").shortcuts}
+    assert found["first_shown"].guess == "the one that the judge saw first"
+    assert found["first_shown"].accuracy.value == pytest.approx(0.9)
