@@ -185,6 +185,46 @@ def test_an_answer_outlives_the_page_and_the_server(serve: Serve, page: Any, tmp
     assert list(exported(tmp_path)) == ["two"]
 
 
+def test_two_tabs_lose_nothing(serve: Serve, page: Any) -> None:
+    """Both send what waits when the network is back; each answer is there once."""
+    with serve(SETS[4:]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of five")
+        page.wait_for_timeout(300)
+        other = page.context.new_page()
+        other.goto(f"{served.url}/task")
+        wait_for(other, "prompt of five")
+        page.context.set_offline(True)
+        for name in ("five", "six"):
+            wait_for(page, f"prompt of {name}")
+            page.keyboard.press("g")
+            page.keyboard.press("Enter")
+        until(page, "document.getElementById('save').textContent.includes('2 answers wait')")
+        page.context.set_offline(False)
+        wait_for(page, "You are done")
+        saved(page)
+        other.close()
+    assert {id: one["flags"] for id, one in exported(served.folder).items()} == {
+        "five": ["both_good"],
+        "six": ["both_good"],
+    }
+
+
+def test_an_answer_is_sent_where_the_browser_keeps_nothing(serve: Serve, page: Any) -> None:
+    page.add_init_script("Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };")
+    with serve(SETS[:2]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        page.context.set_offline(True)
+        page.keyboard.press("g")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".save.waiting")
+        assert "1 answer waits on this page" in page.inner_text("#save")
+        page.context.set_offline(False)
+        saved(page)
+    assert list(exported(served.folder)) == ["two"]
+
+
 def test_going_back_changes_an_answer(serve: Serve, page: Any) -> None:
     with serve(SETS[:2]) as served:
         page.goto(served.links["ann"])

@@ -6,7 +6,8 @@ const body = document.body;
 const main = document.getElementById("main");
 const save = document.getElementById("save");
 const notice = document.getElementById("notice");
-const QUEUE = `prefdata:${body.dataset.store}:${body.dataset.person}:queue`;
+const QUEUE = `prefdata:${body.dataset.store}:${body.dataset.person}:queue:`;
+const REFUSED = `prefdata:${body.dataset.store}:${body.dataset.person}:refused:`;
 const DRAFT = `prefdata:${body.dataset.store}:${body.dataset.person}:draft`;
 const NO_LINK = [401, 403]; // nobody's page any more, or somebody else's: another link was opened in this browser
 const token = document.querySelector('meta[name="form-token"]').content;
@@ -16,13 +17,12 @@ let sending = false;
 let wait = 1000;
 let timer = null;
 let keysOn = true;
+let rawOn = false;
 let shownAt = Date.now();
 
 const form = () => document.getElementById("answer");
 const all = (selector, root = document) => Array.from(root.querySelectorAll(selector));
 const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join("");
-const queue = () => JSON.parse(localStorage.getItem(QUEUE) || "[]");
-const keep = (entries) => localStorage.setItem(QUEUE, JSON.stringify(entries));
 
 function state(kind, text) {
   save.className = `save ${kind}`;
@@ -45,8 +45,36 @@ async function call(url, payload) {
 
 // ---- the queue ---------------------------------------------------------------------------------------------------
 
+// Each submit has a key of its own, so that two tabs never write over each other; keys sort by time. Where the browser
+// keeps nothing (its storage is full or forbidden) the page holds them as long as it is open.
+const held = new Map();
+let pushed = 0;
+
+function queue() {
+  const kept = Object.keys(localStorage).filter((key) => key.startsWith(QUEUE));
+  return [...kept, ...held.keys()].sort();
+}
+
+const read = (key) => JSON.parse(held.get(key) ?? localStorage.getItem(key) ?? "null");
+
+function keep(key, entry) {
+  const text = JSON.stringify(entry);
+  try {
+    localStorage.setItem(key, text);
+  } catch (error) {
+    held.set(key, text);
+  }
+}
+
+function drop(key) {
+  held.delete(key);
+  localStorage.removeItem(key);
+}
+
 function push(url, payload) {
-  keep([...queue(), { url, payload }]);
+  pushed += 1;
+  const at = `${String(Date.now()).padStart(15, "0")}-${String(pushed).padStart(6, "0")}`;
+  keep(`${QUEUE}${at}-${payload.token}`, { url, payload });
   clearTimeout(timer);
   wait = 1000;
   return flush();
@@ -56,23 +84,25 @@ async function flush() {
   if (sending) return;
   sending = true;
   try {
-    for (let entries = queue(); entries.length; entries = queue()) {
+    for (let keys = queue(); keys.length; keys = queue()) {
+      const entry = read(keys[0]);
+      if (entry === null) continue; // another tab has just sent it
       state("saving", "Saving…");
       let reply;
       try {
-        reply = await call(entries[0].url, entries[0].payload);
+        reply = await call(entry.url, entry.payload);
         if (reply.status >= 500 || [408, 425, 429].includes(reply.status)) throw new Error(String(reply.status));
         if (!NO_LINK.includes(reply.status)) reply.document = await reply.json();
       } catch (error) {
-        later(entries.length);
+        later(queue().length);
         return;
       }
       if (NO_LINK.includes(reply.status)) {
         state("waiting", "Not saved: open your link again; your answers wait in this browser.");
         return;
       }
-      keep(queue().slice(1));
-      done(entries[0], reply);
+      drop(keys[0]);
+      done(entry, reply);
     }
     state("saved", "All answers are saved.");
     wait = 1000;
@@ -82,8 +112,9 @@ async function flush() {
 }
 
 function later(count) {
+  const where = held.size ? "on this page" : "in this browser";
   const what = count === 1 ? "1 answer waits" : `${count} answers wait`;
-  state("waiting", `Not saved yet: ${what} in this browser; the server is tried again.`);
+  state("waiting", `Not saved yet: ${what} ${where}; the server is tried again.`);
   timer = setTimeout(flush, wait);
   wait = Math.min(2 * wait, 15000);
 }
@@ -92,8 +123,7 @@ function done(entry, reply) {
   const found = reply.document;
   if (!reply.ok) {
     // Kept where it can be seen again; the task it was for is shown anew.
-    const refused = JSON.parse(localStorage.getItem(QUEUE + ":refused") || "[]");
-    localStorage.setItem(QUEUE + ":refused", JSON.stringify([...refused, entry]));
+    keep(REFUSED + entry.payload.token, entry);
     say(`The server did not take an answer: ${found.error || reply.status}`);
     if (form() && String(entry.payload.task) === form().dataset.task) unlock();
     return;
@@ -170,7 +200,7 @@ function begin() {
     area.value = raw.editable[place(area)];
     area.dataset.original = area.value;
   }
-  if (localStorage.getItem(DRAFT + ":raw")) showRaw(true);
+  if (rawOn) showRaw(true);
   const list = document.querySelector("ol.responses");
   if (list) {
     new Sortable(list, { handle: ".handle", animation: 120, onEnd: () => moved() });
@@ -346,7 +376,12 @@ function move(item, how) {
 // ---- the rest of the controls ------------------------------------------------------------------------------------
 
 function draft() {
-  if (form()) localStorage.setItem(DRAFT, JSON.stringify({ task: form().dataset.task, answer: collect() }));
+  if (!form()) return;
+  try {
+    localStorage.setItem(DRAFT, JSON.stringify({ task: form().dataset.task, answer: collect() }));
+  } catch (error) {
+    // A draft that cannot be kept is lost with the page, and only then.
+  }
 }
 
 function showRaw(on) {
@@ -354,8 +389,7 @@ function showRaw(on) {
   for (const box of all(".message > .rendered")) box.hidden = on;
   const button = document.querySelector('[data-do="raw"]');
   if (button) button.setAttribute("aria-pressed", String(on));
-  if (on) localStorage.setItem(DRAFT + ":raw", "1");
-  else localStorage.removeItem(DRAFT + ":raw");
+  rawOn = on;
 }
 
 function keysShown() {
