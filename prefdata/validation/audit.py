@@ -7,7 +7,7 @@ in 85 of 100 pairs, it learns to write more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -76,6 +76,8 @@ class GroupShare:
     """Pairs of the group whose chosen answer has more of the feature, of those that differ in it."""
     rest: Rate
     """The same of all other pairs that name a source (or an annotator)."""
+    middle: float | None = None
+    """The median of the shares of all groups, where there are three or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def _groups(rows: list[Sampled], by: By) -> Iterator[GroupShare]:
             if sign in (1, -1):
                 differ[feature][getattr(row, by)] += 1
                 above[feature][getattr(row, by)] += sign > 0
+    middles = {feature: _middle(above[feature], differ[feature]) for feature in FEATURES}
     for name, size in sizes.most_common(GROUPS_SHOWN):
         shares = []
         for feature in FEATURES:
@@ -154,9 +157,14 @@ def _groups(rows: list[Sampled], by: By) -> Iterator[GroupShare]:
             if min(mine, theirs) >= LEAST_OF_GROUP:
                 share = rate(above[feature][name], mine)
                 rest = rate(above[feature].total() - above[feature][name], theirs)
-                shares.append(GroupShare(by, name, size, feature, share, rest))
+                shares.append(GroupShare(by, name, size, feature, share, rest, middles[feature]))
         if shares:
             yield max(shares, key=lambda one: abs((one.share.value or 0) - (one.rest.value or 0)))
+
+
+def _middle(above: Mapping[str, int], differ: Mapping[str, int]) -> float | None:
+    shares = [above[name] / count for name, count in differ.items() if count >= LEAST_OF_GROUP]
+    return float(np.median(shares)) if len(shares) > 2 else None
 
 
 def _rounded(found: Estimate | Rate) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import orjson
 
-from prefdata.errors import InputError, UsageError
+from prefdata.errors import InputError, OutputExistsError, UsageError
 from prefdata.records.sources import STDIN, Source, damage_told
 from prefdata.types import Edit, Fix, Severity
 from prefdata.validation.check import Checker
@@ -129,7 +129,7 @@ def changes(
                 return
 
 
-def check_fixable(inputs: Sequence[Input], to: Path | None) -> None:
+def check_fixable(inputs: Sequence[Input], to: Path | None, overwrite: bool) -> None:
     """Raise UsageError where mended rows could not be written."""
     if to is not None:
         if len(inputs) != 1:
@@ -138,6 +138,8 @@ def check_fixable(inputs: Sequence[Input], to: Path | None) -> None:
             raise UsageError(f"{to} is no place for a file", "name a file in a folder that exists")
         if Path(inputs[0].name).exists() and to.exists() and to.samefile(inputs[0].name):
             raise UsageError(f"{to} is the input itself", "leave --fixed out to mend it in place")
+        if to.exists() and not overwrite:
+            raise OutputExistsError(f"{to} stands there already", "choose another file, or pass --overwrite")
         if to.suffix in (".gz", ".zst"):
             raise UsageError(f"{to} would not be compressed", "name a file that ends in .jsonl")
         return
@@ -150,13 +152,20 @@ def check_fixable(inputs: Sequence[Input], to: Path | None) -> None:
 
 
 def fix_inputs(
-    inputs: Sequence[Input], settings: Settings, fixes: Fixes, *, to: Path | None = None, limit: int | None = None
+    inputs: Sequence[Input],
+    settings: Settings,
+    fixes: Fixes,
+    *,
+    to: Path | None = None,
+    limit: int | None = None,
+    overwrite: bool = False,
 ) -> tuple[Fixed, list[Input]]:
     """Mend the inputs, in place or into ``to``; gives what was done and the inputs to validate now.
 
-    A file in which nothing changes is not written. Raises UsageError where an input cannot be mended in place.
+    A file in which nothing changes is not written. Raises UsageError where an input cannot be mended in place,
+    OutputExistsError where ``to`` is there already and ``overwrite`` does not say that it may go.
     """
-    check_fixable(inputs, to)
+    check_fixable(inputs, to, overwrite)
     done = Fixed()
     stamps = {given.name: given.stamp() for given in inputs}
     waiting = changes(inputs, settings, fixes, limit)

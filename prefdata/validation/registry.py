@@ -1,8 +1,8 @@
 """What a rule is, and the list of all rules.
 
-A rule is one function in a file of its family (``rules/``), registered by one of four decorators that say what it
-looks at: a raw line, a breach of the schema, a row, or all rows together. The decorator carries everything that is
-said about the rule: in reports, by ``prefdata explain`` and in docs/rules.md.
+A rule is one function in a file of its family (``rules/``), registered by a decorator that says what it looks at: a
+raw line, a breach of the schema, a row, all rows together, or the audit of a sample of them. The decorator carries
+everything that is said about the rule: in reports, by ``prefdata explain`` and in docs/rules.md.
 
 Only a rule that is not switched off runs. A *guard* cannot be: without it the dataset could not be written or trained
 on.

@@ -13,7 +13,7 @@ import orjson
 
 from prefdata.errors import InputError, UsageError
 from prefdata.records.ids import file_sha256
-from prefdata.records.output import atomic_file, check_output, replace_folder
+from prefdata.records.output import atomic_file, replace_folder
 from prefdata.records.sources import sources
 from prefdata.types import Severity
 from prefdata.validation import assemble
@@ -32,7 +32,7 @@ from prefdata.validation.splits import by_shard, sides_of, splits_of
 from prefdata.validation.tokens import TRAINERS, TokenSettings, Trainer, tokenizer_of
 from prefdata.validation.verdict import assert_balanced, result_of, share_of
 from prefdata.validation.work import NO_SOURCE, OTHER_SOURCES, Settings
-from prefdata.validation.workplace import DATASET, PARTS, workplace
+from prefdata.validation.workplace import DATASET, PARTS, check_side_file, workplace
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -134,9 +134,9 @@ def validate(
         read_baseline(str(baseline))
         asked["baseline"] = file_sha256(Path(baseline))
     if write_baseline is not None:
-        check_output(Path(write_baseline), overwrite=True)
+        check_side_file(Path(write_baseline), [*names, *benches], b'{\n  "schema": "urn:prefdata:baseline:')
     if report is not None:
-        check_output(Path(report), overwrite=True)
+        check_side_file(Path(report), [*names, *benches], b"<!doctype html>")
     if eval_fraction:
         if not 0 < eval_fraction < 1:
             raise UsageError(f"eval-fraction is a share of the prompts, not {eval_fraction}", "for example 0.05")
@@ -168,7 +168,8 @@ def validate(
         )
         mended = None
         if fix is not None:
-            mended, inputs = fix_inputs(inputs, settings, fix, to=None if fixed is None else Path(fixed), limit=limit)
+            to = None if fixed is None else Path(fixed)
+            mended, inputs = fix_inputs(inputs, settings, fix, to=to, limit=limit, overwrite=overwrite)
         with Digests(inputs) as digests:
             settings = replace(settings, form=form_of(inputs, settings, limit))
             found = gather(inputs, settings, left, write=whole, limit=limit, jobs=jobs, progress=progress)

@@ -55,6 +55,23 @@ def workplace(out: Path | None, names: Sequence[str], overwrite: bool) -> Iterat
         raise InputError(f"{out} cannot be written: {error}", "check the space left and the permissions") from None
 
 
+def check_side_file(path: Path, names: Sequence[str], starts: bytes) -> None:
+    """Raise where a report or baseline cannot be written to ``path``, or would destroy something else.
+
+    What already stands there must begin as such a file does, with ``starts``, and be none of the inputs ``names``.
+    """
+    check_output(path, overwrite=True)
+    if not path.exists():
+        return
+    if any("://" not in name and Path(name).exists() and path.samefile(name) for name in names):
+        raise UsageError(f"{path} is an input, and would be replaced", "choose another file")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "name a file in it")
+    with path.open("rb") as file:
+        if file.read(len(starts)) not in (starts, b""):
+            raise OutputExistsError(f"{path} holds something else, and is not replaced", "choose another file")
+
+
 def _is_ours(name: str) -> bool:
     return name in (LOCK, SETTINGS, DATASET, ASIDE, PARTS) or name.startswith(("spooled-", f".{SETTINGS}."))
 

@@ -117,6 +117,7 @@ def test_pairs_follow_the_ranking_and_name_it() -> None:
         "ranking": "ranked-pairs",
         "weighted": False,
         "votes": {"chosen": 3, "rejected": 0, "neither": 0},
+        "chosen_shown_first": 1.0,
     }
     by_strength, _ = pairs_of(three, judgments, PairingSettings("adjacent", ranking="bradley-terry"))
     assert [(pair.chosen, pair.rejected) for pair in by_strength] == [("one", "two"), ("two", "three")]

@@ -147,6 +147,7 @@ def test_a_group_that_prefers_otherwise_is_named(key: str, code: str, tmp_path: 
     found = [finding.message for finding in result.findings if finding.code == code]
     assert any(f"{key} 'c': the longer answer is chosen in 100%" in message for message in found)
     assert all(finding.file is None for finding in result.findings)
+    assert len(found) == 1, "the two that differ from the rest by it alone are not named"
 
 
 def test_prompts_of_an_eval_set_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

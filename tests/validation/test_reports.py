@@ -264,3 +264,16 @@ def test_what_a_rule_finds_most_is_grouped_by_its_place(tmp_path: Path, capfd: p
     done = run_here(capfd, "validate", write(tmp_path / "in.jsonl", *bad, *worse, chat()), "--show", "1")
     assert "30 at /chosen/*/role, 3 at /prompt/*/role" in done.out
     assert "at /chosen/0/role, column" in done.out
+
+
+def test_a_report_or_baseline_replaces_nothing_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "in.jsonl", text())
+    other = write(tmp_path / "other.txt", b"mine")
+    before = path.read_bytes()
+    for flag in ("--report", "--write-baseline"):
+        for target in (path, other, tmp_path):
+            assert run_here(capfd, "validate", path, flag, target).code == 2
+        for _ in range(2):
+            assert run_here(capfd, "validate", path, flag, tmp_path / flag).code == 0
+    assert run_here(capfd, "validate", path, "--fix", "--fixed", other).code == 2
+    assert (path.read_bytes(), other.read_bytes()) == (before, b"mine\n")

@@ -45,12 +45,12 @@ def _findings(result: ValidationResult, width: int, show: int, style: Style) -> 
             yield f"{INDENT}{style('fix', 'help')}: {finding.fix.what} ({how})"
         said[finding.code] = finding.hint
         yield ""
-    for total in result.totals:
+    for total in result.totals if show else ():
         if total.findings - total.known > show:
             kept = "every one that was refused is in quarantine.jsonl" if total.action == "quarantine" else ""
             more = total.findings - total.known - min(show, shown[total.code])
             yield f"{style(total.code, total.severity)}: and {more:,} more{f' ({kept})' if kept else ''}"
-    if any(total.findings - total.known > show for total in result.totals):
+    if show and any(total.findings - total.known > show for total in result.totals):
         yield ""
 
 

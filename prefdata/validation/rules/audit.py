@@ -71,7 +71,9 @@ def _outstanding(audit: Audit, by: str) -> Iterator[GroupShare]:
         share, rest = one.share, one.rest
         if one.by != by or None in (share.value, share.low, share.high, rest.value, rest.low, rest.high):
             continue
-        apart = abs((share.value or 0) - (rest.value or 0)) >= APART
+        # Of three groups and more the odd one is told, and not also those that differ from the rest by it alone.
+        others = [rest.value or 0, *([] if one.middle is None else [one.middle])]
+        apart = all(abs((share.value or 0) - other) >= APART for other in others)
         if apart and ((share.low or 0) > (rest.high or 0) or (share.high or 0) < (rest.low or 0)):
             yield one
 
