@@ -148,7 +148,9 @@ class Calibrator:
         }
         options = {choice: self._option(*choice, own) for choice, own in outcomes.items()}
         alphas = {name: krippendorff_alpha(self._units[name], "ordinal", seed=self._seed) for name in names}
-        return Calibration(agreement, alphas, weights, tuple(options.values()), self._recommended(options, outcomes))
+        lengths = [each.accuracy.mean.value for each in agreement.baselines if each.name == "longest wins"]
+        recommended = self._recommended(options, outcomes, next(iter(lengths), None))
+        return Calibration(agreement, alphas, weights, tuple(options.values()), recommended)
 
     def _outcomes(self, jury: Collection[str], samples: int, weights: Mapping[str, float]) -> list[_Outcome]:
         settings = PairingSettings(strategy="all", weights=weights, ranking=self._settings.ranking)
@@ -197,6 +199,7 @@ class Calibrator:
         self,
         options: Mapping[tuple[tuple[str, ...], int], Option],
         outcomes: Mapping[tuple[tuple[str, ...], int], Sequence[_Outcome]],
+        longest: float | None,
     ) -> Recommendation:
         def value(choice: tuple[tuple[str, ...], int]) -> float:
             return options[choice].score.value or 0.0
@@ -224,6 +227,8 @@ class Calibrator:
         elif len(options) > 1:
             cheaper = "every cheaper choice scores less, by more than chance explains"
             reasons.append(cheaper if cheap[0] != best else "no other choice scores more, and none takes less")
+        if longest is not None and (own.score.value or 0.0) <= longest:
+            reasons.append(f"but the longer response alone is right on {100 * longest:.1f}%: this judge tells no more")
         margin = self._margin(outcomes[taken], reasons)
         if own.couples < FEW_COUPLES:
             reasons.append(f"{own.couples} couples are few: more judgments by people would make this surer")

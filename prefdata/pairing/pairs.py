@@ -146,7 +146,9 @@ def pairs_of(
     for choice in _selected(wide, even, settings, response_set.id):
         comparison = compared[_couple(choice)]
         margin = wide[choice] if choice in wide else even[choice]
-        how = _how(choice, settings, comparison) | _shown(choice, judgments, comparison.judgment_ids)
+        drawn = settings.strategy == "best-random" or choice not in wide
+        how = _how(choice, settings, comparison, drawn=drawn)
+        how |= _shown(choice, judgments, comparison.judgment_ids)
         made.append(_pair(response_set, contents, choice, margin, comparison, how, settings, tie=choice not in wide))
     return made, []
 
@@ -321,15 +323,15 @@ def _pair(
     return dataclasses.replace(pair, id=pair_id(pair_record(pair)))
 
 
-def _how(choice: Choice, settings: PairingSettings, comparison: Comparison) -> dict[str, Any]:
-    """How the pair came about, where that is not the plain majority: the ranking, and the votes by weight."""
-    drawn = {"seed": settings.seed} if settings.strategy == "best-random" else {}
+def _how(choice: Choice, settings: PairingSettings, comparison: Comparison, *, drawn: bool) -> dict[str, Any]:
+    """How the pair came about, where that is not the plain majority: ranking, votes by weight, the seed of a draw."""
+    seed = {"strategy": settings.strategy, "seed": settings.seed} if drawn else {}
     if settings.ranking == "majority" and not settings.weights:
-        return {"strategy": settings.strategy, **drawn} if drawn else {}
+        return seed
     first, second, neither = comparison.votes
     chosen, rejected = (first, second) if comparison.ids[0] == choice[0] else (second, first)
     votes = {"chosen": chosen, "rejected": rejected, "neither": neither}
-    return {"ranking": settings.ranking, "weighted": bool(settings.weights), "votes": votes, **drawn}
+    return {"ranking": settings.ranking, "weighted": bool(settings.weights), "votes": votes, **seed}
 
 
 def _shown(choice: Choice, judgments: Sequence[Judgment], counted: Collection[str]) -> dict[str, float]:

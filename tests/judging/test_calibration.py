@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from prefdata.records.codec import judgment_from, response_set_from
 from tests.here import run_here
 from tests.judging.sets import longer, read, row, said, shown, write
 from tests.servers import Reply, Request, Server, completion
+
+NO_BASELINES: Any = SimpleNamespace(baselines=())
+"""A report that says nothing, where the choices alone are looked at."""
 
 
 def sets(count: int) -> list[dict[str, Any]]:
@@ -141,9 +145,18 @@ def test_a_margin_is_recommended_where_pairs_below_it_do_harm() -> None:
             "judge": judge, "scores": scores,
         }  # fmt: skip
         calibrator.add(response_set, [judgment_from(record)], [judgment_from(human(60)[n])])
-    found = calibrator.calibration(None)  # type: ignore[arg-type]
+    found = calibrator.calibration(NO_BASELINES)
     assert found.recommendation.min_margin == 3
     assert any("pairs of a margin below 3 are right only in 25.0%" in each for each in found.recommendation.reasons)
+
+
+def test_a_judge_that_tells_no_more_than_length_is_told_so(tmp_path: Path) -> None:
+    write(tmp_path / "r.jsonl", sets(40))
+    write(tmp_path / "h.jsonl", human(40))
+    with Server(judging) as server:
+        found = _run(tmp_path, server, "vain", calibrate=tmp_path / "h.jsonl").calibration
+    assert found is not None
+    assert "but the longer response alone is right on 50.0%: this judge tells no more" in found.recommendation.reasons
 
 
 def test_what_cannot_calibrate_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -194,6 +207,6 @@ def test_gpt4_on_llmbar_is_measured_beside_the_baselines(tmp_path: Path, shared_
             }
         )
         calibrator.add(response_set, judgments, [gold])
-    (option,) = calibrator.calibration(None).options  # type: ignore[arg-type]
+    (option,) = calibrator.calibration(NO_BASELINES).options
     assert (option.decided.count, option.right.count) == (91, 90), "orders agree on 91, and are right on 90 of these"
     assert option.score.value == pytest.approx(0.945)

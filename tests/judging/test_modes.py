@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import prefdata
 from prefdata.endpoint.calls import Choice
 from prefdata.errors import InputError, UsageError
 from prefdata.judging.template import load_template
@@ -49,9 +50,24 @@ def test_scores_are_means_over_the_criteria_and_rank_the_responses(tmp_path: Pat
     assert judgments[0]["ranking"] == [["r1"], ["r0"], ["r2"]]
     assert judgments[0]["scores"] == pytest.approx({"r0": 10 / 3, "r1": 16 / 3, "r2": 4 / 3})
     assert judgments[0]["usage"]["prompt_tokens"] == 90
+    assert judgments[0]["ratings"]["r1"] == {"instruction following": 5, "correctness": 5, "usefulness": 6}
+    assert "criterion" not in judgments[0]
     pairs = {(pair["chosen"], pair["rejected"]): pair["margin"] for pair in read(tmp_path / "p.jsonl")}
     assert pairs == pytest.approx({("bbbbb", "aaa"): 2, ("bbbbb", "c"): 4, ("aaa", "c"): 2, ("aa", "c"): 1})
     assert (result.tally.unreadable, reasons(tmp_path)) == (1, {"one": "fewer-than-two-responses"})
+
+
+def test_a_judgment_by_one_criterion_names_it_and_pairs_the_same_later(tmp_path: Path) -> None:
+    write(tmp_path / "r.jsonl", [row("s", "aaa", "bbbbb", "c")])
+    (tmp_path / "c.txt").write_text("rhyme: it rhymes")
+    with Server(scored) as server:
+        judged(tmp_path, server, template="pointwise", criteria=tmp_path / "c.txt")
+    (judgment,) = read(tmp_path / "p.judgments.jsonl")
+    assert (judgment["criterion"], judgment["ratings"]["r1"]) == ("rhyme", {"rhyme": 5})
+    prefdata.pair(tmp_path / "r.jsonl", tmp_path / "p.judgments.jsonl", output=tmp_path / "again.jsonl")
+    (again,), (pair,) = read(tmp_path / "again.jsonl"), read(tmp_path / "p.jsonl")
+    assert again["metadata"].pop("criterion") == "rhyme"
+    assert again == pair
 
 
 def test_a_score_off_the_scale_or_without_the_nonce_is_none() -> None:
