@@ -7,8 +7,9 @@ again ends with the same files as one that was not.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
@@ -113,22 +114,22 @@ def estimate(
     Nothing is written and no call is made. Raises InputError.
     """
     prices, path = load_prices(settings.prices), state_folder(out) / LEDGER
-    ledger = Ledger(path, read_only=True) if path.exists() else None
-    estimator = Estimator(ledger, prices, retry_failed=settings.retry_failed, batch=settings.batch)
     valid = invalid = 0
     first: Row[Noun] | None = None
-    for row in inputs.rows(sources([inputs.name])):
-        first = first or row
-        if row.noun is None:
-            invalid += 1
-            continue
-        valid += 1
-        estimator.add(plan(row.noun, lambda call: ledger.get(call.key) if ledger is not None else None))
-    if not valid:
-        raise nothing_to_do(inputs.name, inputs.schema.replace("_", " "), first)
-    if ledger is not None:
-        ledger.close()
-    return estimator.estimate(valid, invalid)
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(path, read_only=True)) if path.exists() else None
+        estimator = Estimator(ledger, prices, retry_failed=settings.retry_failed, batch=settings.batch)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prefdata-")))
+        for row in inputs.rows([spool(source, scratch / "input.jsonl") for source in sources([inputs.name])]):
+            first = first or row
+            if row.noun is None:
+                invalid += 1
+                continue
+            valid += 1
+            estimator.add(plan(row.noun, lambda call: ledger.get(call.key) if ledger is not None else None))
+        if not valid:
+            raise nothing_to_do(inputs.name, inputs.schema.replace("_", " "), first)
+        return estimator.estimate(valid, invalid)
 
 
 @contextmanager

@@ -234,7 +234,9 @@ def test_prompts_come_from_stdin_and_a_first_try_takes_few(tmp_path: Path, prefd
         "p0",
         "p1",
     ]
+    dry = prefdata(*command, "--dry-run", stdin=rows)
     assert "8 responses to 2 prompts" in done.stderr
+    assert "2 calls, 2 in the ledger (reused), 0 to make" in dry.stdout, dry.stderr
 
 
 def test_what_cannot_be_meant_is_explained_before_any_call(tmp_path: Path) -> None:
