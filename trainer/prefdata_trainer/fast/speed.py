@@ -48,7 +48,9 @@ class Speed:
             return
         losses, batch = trainer.loss_types, trainer.args.train_batch_size * trainer.accelerator.num_processes
         if self.grouping is None:
-            self.grouping = self.fast and worth_grouping(losses, batch, trainer.args.train_sampling_strategy)
+            self.grouping = self.fast and worth_grouping(
+                losses, batch, getattr(trainer.args, "train_sampling_strategy", "random")
+            )
         sharing, narrow, why = self._decide(trainer)
         self.found = {
             "fast": narrow,
