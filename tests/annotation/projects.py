@@ -53,3 +53,10 @@ def say(store: Store, task: Task, *, token: str | None = None, **document: Any) 
     """Submit an answer as a browser would."""
     answer = read_answer(document, store.response_set(task.item), task.shown, store.settings.template)
     return store.submit(task.annotator, task.id, token or secrets.token_hex(8), task.sha256, answer)
+
+
+def known(count: int) -> list[dict[str, Any]]:
+    """Gold for the first response sets: r0 is better than r1."""
+    judge = {"kind": "human", "name": "key"}
+    shown = {"shown": ["r0", "r1"], "ranking": [["r0"], ["r1"]], "judge": judge}
+    return [{"id": f"g{n}", "response_set_id": f"s{n}", **shown} for n in range(count)]

@@ -126,7 +126,7 @@ def test_the_road(serve: Serve, page: Any) -> None:
         wait_for(page, "Is it open?")
         assert page.locator(".diverges").count() == 2
         saved(page)
-        page.wait_for_timeout(300)  # the task behind is fetched
+        until(page, "ready !== null")  # the task behind this one is here
         # Lose the network: the answer waits, the task behind it is there.
         page.context.set_offline(True)
         page.keyboard.press("c")
@@ -167,7 +167,7 @@ def test_an_answer_outlives_the_page_and_the_server(serve: Serve, page: Any, tmp
     with serve(SETS[:2]) as served:
         page.goto(served.links["ann"])
         wait_for(page, "prompt of two")
-        page.wait_for_timeout(300)
+        until(page, "ready !== null")
         served.stop(signal.SIGKILL)
         page.keyboard.press("2")
         page.keyboard.press("Enter")
@@ -190,7 +190,7 @@ def test_two_tabs_lose_nothing(serve: Serve, page: Any) -> None:
     with serve(SETS[4:]) as served:
         page.goto(served.links["ann"])
         wait_for(page, "prompt of five")
-        page.wait_for_timeout(300)
+        until(page, "ready !== null")
         other = page.context.new_page()
         other.goto(f"{served.url}/task")
         wait_for(other, "prompt of five")

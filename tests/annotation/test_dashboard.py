@@ -14,7 +14,7 @@ import pytest
 
 from prefdata.annotation.dashboard import Dashboard
 from tests.annotation.conftest import Person, Serve
-from tests.annotation.projects import prefer, project, row, say, write
+from tests.annotation.projects import known, prefer, project, row, say, write
 from tests.annotation.test_server import submit, task_on
 
 SETS = [row(f"s{n}", f"a short one {n}", f"a response that is longer {n}") for n in range(12)]
@@ -67,16 +67,7 @@ def test_rankings_have_their_concordance(tmp_path: Path) -> None:
 def test_gold_items_give_a_score(tmp_path: Path) -> None:
     from prefdata.annotation.importing import set_gold
 
-    gold = [
-        {
-            "id": f"g{n}",
-            "response_set_id": f"s{n}",
-            "shown": ["r0", "r1"],
-            "ranking": [["r0"], ["r1"]],
-            "judge": {"kind": "human", "name": "key"},
-        }
-        for n in range(4)
-    ]
+    gold = known(4)
     with project(tmp_path, SETS, "ann", "bob", overlap=2, gold_rate=0.5) as store:
         set_gold(store, [str(write(tmp_path / "g.jsonl", gold))])
         for name, best in (("ann", "r0"), ("bob", "r1")):

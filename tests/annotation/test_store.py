@@ -19,7 +19,7 @@ from prefdata.annotation.importing import add_responses, disagreement, set_gold,
 from prefdata.annotation.store import StaleError, Store, UnknownTaskError, opened, rebuild
 from prefdata.errors import InputError, UsageError
 from prefdata.types import Judge, Judgment
-from tests.annotation.projects import prefer, project, row, say, write
+from tests.annotation.projects import known, prefer, project, row, say, write
 
 SETS = [row(f"s{n}", f"one {n}", f"two {n}") for n in range(6)]
 
@@ -212,16 +212,7 @@ def test_an_item_returns_with_its_sides_swapped(tmp_path: Path) -> None:
 
 
 def test_gold_comes_at_its_rate_to_everyone(tmp_path: Path) -> None:
-    gold = [
-        {
-            "id": f"g{n}",
-            "response_set_id": f"s{n}",
-            "shown": ["r0", "r1"],
-            "ranking": [["r0"], ["r1"]],
-            "judge": {"kind": "human", "name": "key"},
-        }
-        for n in range(3)
-    ]
+    gold = known(3)
     with project(tmp_path, SETS, "a", "b", gold_rate=0.5) as store:
         assert set_gold(store, [str(write(tmp_path / "gold.jsonl", gold))]) == 3
         for name in ("a", "b"):
