@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from inspect import signature
 from typing import Any
 
 import torch
@@ -124,7 +125,11 @@ class CausalEngine:
 
     def _labelled(self, inputs: Mapping[str, torch.Tensor], calls: Sequence[Prepared]) -> list[dict[str, Any]]:
         """P(label) over all tokens that are the label, or begin it and no other, spaces around them aside."""
-        made = self._loaded.model(**inputs, **self._positions(inputs), use_cache=False, logits_to_keep=1)
+        known = signature(self._loaded.model.forward).parameters
+        # Not every architecture counts positions, or can be told that the last logits are enough.
+        options = {"position_ids": (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0), "logits_to_keep": 1}
+        taken = {name: value for name, value in options.items() if name in known}
+        made = self._loaded.model(**inputs, **taken, use_cache=False)
         logprobs = torch.log_softmax(made.logits[: len(calls), -1].float(), dim=-1).cpu()
         answers = []
         for (ids, body), row in zip(calls, logprobs, strict=True):
@@ -166,9 +171,6 @@ class CausalEngine:
             used = len(row) if stop is None else stop + 1
             answers.append(_completion(text, "length" if stop is None else "stop", len(ids), used, []))
         return answers
-
-    def _positions(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {"position_ids": (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)}
 
     def _tokens(self) -> dict[str, list[int]]:
         """Every token by what it spells, spaces around it aside."""

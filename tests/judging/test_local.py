@@ -16,6 +16,8 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BloomConfig,
+    BloomForCausalLM,
     Qwen3Config,
     Qwen3ForSequenceClassification,
 )
@@ -184,6 +186,22 @@ def test_models_without_a_system_turn_or_without_a_template_judge_too(tmp_path: 
     judgments = read(tmp_path / "p.judgments.jsonl")
     assert all(0 < each["probability"] < 1 for each in judgments)
     assert {each["judge"]["name"] for each in judgments} == {"mine"}
+
+
+def test_an_architecture_that_counts_no_positions_judges_the_same_in_any_batch(tmp_path: Path) -> None:
+    tokenizer = build_tokenizer()
+    torch.manual_seed(1)
+    config = BloomConfig(vocab_size=len(tokenizer), hidden_size=32, n_layer=2, n_head=2, initializer_range=0.3)
+    BloomForCausalLM(config).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    write(tmp_path / "r.jsonl", rows(3))
+    said = []
+    for size in (1, 5):
+        _judge(tmp_path, f"local:{tmp_path / 'model'}", batch_size=size, overwrite=True)
+        said.append([each["probability"] for each in read(tmp_path / "p.judgments.jsonl")])
+        (tmp_path / "p.jsonl.state" / "ledger.jsonl").unlink()
+    assert said[0] == pytest.approx(said[1], abs=1e-4)
+    assert len(set(said[0])) > 10
 
 
 def test_an_answer_is_written_where_the_template_reads_text(tmp_path: Path, causal: Path) -> None:
