@@ -47,20 +47,36 @@ class PromptReader:
 
     def rows(self, files: Sequence[Source]) -> Iterator[Row[Prompt]]:
         """Every row; a prompt that stood before already, or another one with its id, is a row with a problem."""
-        seen = SpillingMap()
+        seen = _Seen([source.name for source in files])
         column = self.column or ("prompt" if self._data_set else None)
-        names = [source.name for source in files] if len(files) > 1 else [self.name]
-        count = 0
-        for source, name in zip(files, names, strict=True):
-            before = count
-            for raw in raw_rows(source, name, self.part):
-                count = before + (raw.row or raw.line or 0)
-                if self.limit is not None and count > self.limit:
+        before = 0
+        for place, source in enumerate(files):
+            number = 0
+            for raw in raw_rows(source, source.name if len(files) > 1 else self.name, self.part):
+                number = raw.row or raw.line or 0
+                if self.limit is not None and before + number > self.limit:
                     return
-                yield _row(raw, column, seen, count)
+                yield _row(raw, column, seen, place)
+            before += number
 
 
-def _row(raw: RawRow, column: str | None, seen: SpillingMap, number: int) -> Row[Prompt]:
+class _Seen:
+    """Where each prompt stood first."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._files, self._places = files, SpillingMap()
+
+    def before(self, id: str, raw: RawRow, file: int) -> str | None:
+        """The earlier row with the id ``id``, as a person says it; ``None`` where there was none."""
+        here = file << 40 | (raw.row or raw.line or 0)
+        first = self._places.setdefault(_key(id), here)
+        if first == here:
+            return None
+        where = f"{self._files[first >> 40]} " if len(self._files) > 1 else ""
+        return f"{where}{'line' if raw.row is None else 'row'} {first & (1 << 40) - 1}"
+
+
+def _row(raw: RawRow, column: str | None, seen: _Seen, file: int) -> Row[Prompt]:
     noun, problem, reason = None, raw.problem, "invalid-line"
     own_id = False
     if raw.value is not None:
@@ -72,12 +88,9 @@ def _row(raw: RawRow, column: str | None, seen: SpillingMap, number: int) -> Row
             noun, problem = decoded(record, "prompt", prompt_from)
             if noun is not None and isinstance(noun.content, str) and not noun.content.strip():
                 noun, problem = None, "the prompt is empty"
-    if noun is not None:
-        first = seen.setdefault(_key(noun.id), number)
-        if first != number:
-            noun, reason = None, reason if own_id else REPEATED
-            what = "line" if raw.row is None else "row"
-            problem = f"its id is that of {what} {first}" if own_id else f"the prompt of {what} {first} again"
+    if noun is not None and (first := seen.before(noun.id, raw, file)) is not None:
+        noun, reason = None, reason if own_id else REPEATED
+        problem = f"its id is that of {first}" if own_id else f"the prompt of {first} again"
     return Row(raw.file, raw.line or 0, raw.raw, noun, problem, raw.row, reason)
 
 

@@ -56,6 +56,16 @@ def test_csv_rows_are_records_or_one_column_of_them(tmp_path: Path, capfd: pytes
     assert [drop["detail"] for drop in dropped[:2]] == ["the prompt is empty"] * 2
 
 
+def test_several_files_are_one_list_of_prompts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name, words in (("a", "one\ntwo\nthree\n"), ("b", "four\ntwo\nfive\n")):
+        (tmp_path / f"{name}.csv").write_text(f"q\n{words}")
+    pattern = str(tmp_path / "*.csv")
+    _, rows, dropped = collected(capfd, tmp_path, pattern, "--column", "q", "--limit", "5")
+    assert prompts(rows) == ["one", "two", "three", "four"]
+    assert [(drop["file"], drop["row"]) for drop in dropped] == [(str(tmp_path / "b.csv"), 2)]
+    assert dropped[0]["detail"] == f"the prompt of {tmp_path / 'a.csv'} row 2 again"
+
+
 def test_a_column_that_is_not_there_ends_before_any_call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "p.csv"
     path.write_text("question\nwhy?\n")
