@@ -210,6 +210,10 @@ def test_trls_spelling_of_our_flags_is_ours() -> None:
     assert theirs == {}
 
 
+def test_a_switch_of_ours_can_be_turned_off() -> None:
+    assert split("data", "--no-fast", "--no_group_by_length") == (["data", "--no-fast", "--no-group-by-length"], {})
+
+
 def test_a_negative_number_is_a_value() -> None:
     assert split("data", "--seed", "-1", "--label_smoothing", "-0.5") == (
         ["data", "--seed", "-1"],

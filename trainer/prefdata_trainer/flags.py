@@ -46,7 +46,12 @@ class PassingCommand(click.Command):
 
     def split(self, args: Sequence[str]) -> tuple[list[str], Words]:
         """Our words, TRL's spelling of our flags turned into ours, and the others by name."""
-        options = {name: option for option in self.params for name in option.opts if name.startswith("--")}
+        options = {
+            name: option
+            for option in self.params
+            for name in (*option.opts, *option.secondary_opts)  # --fast and --no-fast
+            if name.startswith("--")
+        }
         mine: list[str] = []
         theirs: dict[str, list[str]] = {}
         taker: list[str] | None = None  # where plain words go: to another's flag, or (None) to ours

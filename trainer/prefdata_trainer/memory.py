@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 from peft import get_peft_model
+from peft.tuners.lora import LoraLayer
 from transformers import AutoConfig, AutoModelForCausalLM
 
 GIB = 2**30
+OVERHEAD = GIB
+"""Python, its libraries, and what the allocator holds."""
 ADAM = 8
 """Bytes of AdamW's two moments in fp32, for each trained weight."""
 
@@ -26,14 +29,14 @@ class Memory:
     activations: int
     """What one forward pass keeps for the backward pass."""
     logits: int
-    """Logits of the tokens in the loss and their gradient, in fp32."""
+    """Logits of the tokens in the loss, their log-probabilities and the gradients of both, in fp32."""
     device: str
     available: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.training + self.activations + self.logits
+        return self.weights + self.training + self.activations + self.logits + OVERHEAD
 
     def document(self) -> dict[str, Any]:
         """The estimate as a JSON document, in bytes."""
@@ -68,8 +71,8 @@ def estimate(model: str, *, told: Shape, longest: int, scored: float, lora: Any,
     configuration, or None where every weight is trained; ``copies``: models held (2 with a separate reference).
 
     Activations of a layer: s b h (34 + 5 a s / h) bytes in 16 bits (Korthikanti et al. 2022, arXiv 2205.05198), without
-    the second term where attention is computed in tiles; the double in fp32. With checkpointing, one layer's at a time
-    and each layer's input.
+    the second term where attention is computed in tiles; the double in fp32. LoRA's dropout keeps its output and a mask
+    of each adapted module's input. With checkpointing, one layer's at a time and each layer's input.
     """
     config = AutoConfig.from_pretrained(model, revision=told.revision, trust_remote_code=told.trust)
     kind: Any = AutoModelForCausalLM
@@ -79,17 +82,21 @@ def estimate(model: str, *, told: Shape, longest: int, scored: float, lora: Any,
     parameters = sum(weight.numel() for weight in bare.parameters())
     rows, width, layers = 2 * told.batch, text.hidden_size, text.num_hidden_layers
     layer = int(longest * rows * width * 34 * told.activation_bytes / 2)
-    kept = layer + layers * longest * rows * width * told.activation_bytes if told.checkpointing else layers * layer
     moving = parameters
     if lora is not None:
         with torch.device("meta"):
-            moving, _ = get_peft_model(bare, lora).get_nb_trainable_parameters()
+            adapted = get_peft_model(bare, lora)
+        moving, _ = adapted.get_nb_trainable_parameters()
+        if lora.lora_dropout:
+            inputs = sum(int(part.in_features or 0) for part in adapted.modules() if isinstance(part, LoraLayer))
+            layer += int(longest * rows * inputs / layers * (told.activation_bytes + 1))
+    kept = layer + layers * longest * rows * width * told.activation_bytes if told.checkpointing else layers * layer
     device, available = _device()
     return Memory(
         weights=int(copies * parameters * told.weight_bytes),
         training=moving * (4 + ADAM) + (0 if lora is None else moving * 4),
         activations=kept,
-        logits=int(2 * 4 * told.batch * scored * text.vocab_size),
+        logits=int(4 * 4 * told.batch * scored * text.vocab_size),
         device=device,
         available=available,
     )
