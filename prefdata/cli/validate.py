@@ -94,6 +94,14 @@ def _severities(_context: click.Context, _parameter: click.Parameter, values: tu
     metavar="EVAL.jsonl",
     help="File of prompts that are kept for evaluation; rows that hold one are refused. May be repeated.",
 )
+@click.option(
+    "--near-duplicates",
+    is_flag=False,
+    flag_value=0.8,
+    type=float,
+    metavar="[SHARE]",
+    help="Also tell rows that are nearly the same: whose sides agree to this share at least.  [0.8 without a number]",
+)
 @token_options
 @click.option(
     "--preview",

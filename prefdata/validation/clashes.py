@@ -18,6 +18,7 @@ from prefdata.validation.duplicates import KEY_COLUMNS, MARKS, groups, same_ids
 from prefdata.validation.findings import SEVERITIES, Found, Origin, Outcome, Tally
 from prefdata.validation.inputs import Input
 from prefdata.validation.lines import BOM, line_at
+from prefdata.validation.near import near_duplicates
 from prefdata.validation.quarantine import record_of, unwrapped
 from prefdata.validation.registry import DatasetHit, Rule, Stage
 from prefdata.validation.work import NO_SOURCE, Done, Segment, part_file, read, source_of
@@ -115,10 +116,10 @@ class Rows:
                 return
 
 
-def find_clashes(rows: Rows, rules: Sequence[Rule]) -> list[Clash]:
-    """Every clash, in the order of the input."""
+def find_clashes(rows: Rows, rules: Sequence[Rule], near: float | None = None) -> list[Clash]:
+    """Every clash, in the order of the input; ``near`` is the likeness from which rows are told as nearly the same."""
     clashes: dict[int, Clash] = {}
-    for stage, things in _things(rows):
+    for stage, things in _things(rows, near):
         asked = [rule for rule in rules if rule.stage == stage]
         for thing in things if asked else ():
             for rule in asked:
@@ -127,11 +128,13 @@ def find_clashes(rows: Rows, rules: Sequence[Rule]) -> list[Clash]:
     return [clashes[ordinal] for ordinal in sorted(clashes)]
 
 
-def _things(rows: Rows) -> Iterator[tuple[Stage, Iterable[Any]]]:
+def _things(rows: Rows, near: float | None) -> Iterator[tuple[Stage, Iterable[Any]]]:
     """What the rules over all rows look at, by their stage; looked for only when it is asked for."""
     yield "dataset", groups(rows.keys)
     yield "ids", same_ids(rows.keys)
     yield "cycles", cycles(rows.keys)
+    if near is not None:
+        yield "near", near_duplicates(rows.keys, rows.raws, near)
 
 
 def _add(clash: Clash, rule: Rule, found: DatasetHit, rows: Rows) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from prefdata.validation.cycles import Cycle
     from prefdata.validation.duplicates import Group
     from prefdata.validation.lines import RawLine
+    from prefdata.validation.near import Alike
     from prefdata.validation.row import Row
     from prefdata.validation.tokens import Tokens
 
@@ -39,6 +40,7 @@ FAMILIES = (
     "preference",
     "contrast",
     "dataset",
+    "near",
     "text",
     "answers",
     "audit",
@@ -215,6 +217,13 @@ def token_rule(
 ) -> Callable[[Callable[[Tokens], Iterable[Hit]]], Callable[[Tokens], Iterable[Hit]]]:
     """Register a rule over one row as a trainer tokenises it; such rules run only with ``--tokenizer``."""
     return _register("tokens", code, name, flag="--tokenizer", **about)
+
+
+def near_rule(
+    code: str, name: str, **about: Any
+) -> Callable[[Callable[[Alike], Iterable[DatasetHit]]], Callable[[Alike], Iterable[DatasetHit]]]:
+    """Register a rule over two rows that are nearly the same; such rules run only with ``--near-duplicates``."""
+    return _register("near", code, name, flag="--near-duplicates", **about)
 
 
 @functools.cache

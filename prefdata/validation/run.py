@@ -104,7 +104,7 @@ def gather(
         sample.merge(part.sample, first)
         first += part.kept
     rows = Rows(parts, inputs, folder)
-    clashes = find_clashes(rows, settings.rules)
+    clashes = find_clashes(rows, settings.rules, settings.near)
     return Gathered(parts, tally, rows, clashes, receipts, sources, sample, tokens=tokens)
 
 

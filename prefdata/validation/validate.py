@@ -52,6 +52,7 @@ def validate(
     fixed: str | Path | None = None,
     eval_fraction: float = 0.0,
     against: str | Path | Sequence[str | Path] = (),
+    near_duplicates: float | None = None,
     tokenizer: str | Path | None = None,
     max_length: int | None = None,
     trainer: Trainer = "prefdata",
@@ -92,6 +93,9 @@ def validate(
 
     ``report`` is a file to write the report to as one HTML page; a dataset has it as report.html.
 
+    ``near_duplicates`` (0 to 1) also looks for rows that are nearly the same: whose sides have that Jaccard similarity
+    at least (PRF015).
+
     With a ``tokenizer`` (a model's folder or name) the rules over tokens run too, on the tokens of a ``trainer``:
     "prefdata" for those of ``train dpo``, "trl" for those of stock TRL. ``max_length`` is the limit of tokens,
     ``chat_template`` a file to use in place of the model's own.
@@ -109,7 +113,7 @@ def validate(
             raise UsageError(f"{grade!r} is not a severity for {name}", f"one of {', '.join(get_args(Severity))}")
     benches = (str(against),) if isinstance(against, str | Path) else tuple(map(str, against))
     tokens = _token_settings(tokenizer, max_length, trainer, chat_template)
-    flags = Settings("text", split=bool(eval_fraction), against=benches, tokens=tokens).flags
+    flags = Settings("text", split=bool(eval_fraction), against=benches, near=near_duplicates, tokens=tokens).flags
     rules = selected(select, ignore, flags, severities)
     if fail_on not in get_args(FailOn):
         raise UsageError(f"{fail_on!r} is not a severity to fail on", f"one of {', '.join(get_args(FailOn))}")
@@ -122,6 +126,10 @@ def validate(
         "max_bad": share,
         "select": sorted(select),
     }
+    if near_duplicates is not None:
+        if not 0.5 <= near_duplicates <= 1:
+            raise UsageError(f"near-duplicates is a share from 0.5 to 1, not {near_duplicates}", "for example 0.8")
+        asked["near_duplicates"] = near_duplicates
     if tokens is not None:
         tokenizer_of(tokens)
         asked["tokens"] = asdict(tokens)
@@ -164,6 +172,7 @@ def validate(
             None if baseline is None else str(baseline),
             write_baseline is not None,
             benches,
+            near=near_duplicates,
             tokens=tokens,
         )
         mended = None

@@ -67,17 +67,21 @@ class Settings:
     bits: int = 0
     """With how many zero bits of its hash a row falls into the sample of the audit, to start with."""
 
+    near: float | None = None
+    """Likeness from which rows are nearly the same, where that is asked for."""
     tokens: TokenSettings | None = None
     """Whose tokens are looked at, where any are."""
 
     @property
     def flags(self) -> tuple[str, ...]:
         """Flags of the command line that switch rules on."""
-        return (
-            *(["--tokenizer"] if self.tokens else ()),
-            *(["--eval-fraction"] if self.split else ()),
-            *(["--against"] if self.against else ()),
-        )
+        given = {
+            "--eval-fraction": self.split,
+            "--against": bool(self.against),
+            "--near-duplicates": self.near is not None,
+            "--tokenizer": self.tokens is not None,
+        }
+        return tuple(flag for flag, is_given in given.items() if is_given)
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -33,6 +33,8 @@ def options_of(rule: Rule, folder: Path) -> dict[str, Any]:
         return {"eval_fraction": 0.5}
     if rule.flag == "--against":
         return {"against": write(folder / "eval.jsonl", {"question": "what is  2+2?"})}
+    if rule.flag == "--near-duplicates":
+        return {"near_duplicates": 0.8}
     if rule.flag == "--tokenizer":
         options: dict[str, Any] = {"tokenizer": saved_tokenizer(folder / "tokenizer")}
         if rule.code in ("TOK003", "TOK004", "TOK005"):

@@ -219,8 +219,6 @@ def scores_equal(row: Row) -> Iterator[Hit]:
     chosen, rejected = row.document.get("score_chosen"), row.document.get("score_rejected")
     if chosen is not None and chosen == rejected:
         yield Hit("/score_chosen", f"score_chosen and score_rejected are both {chosen}")
-    elif row.document.get("probability") == 0.5:
-        yield Hit("/probability", "the probability that chosen is the better answer is one half")
 
 
 @row_rule(
