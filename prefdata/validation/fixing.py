@@ -143,12 +143,16 @@ def check_fixable(inputs: Sequence[Input], to: Path | None, overwrite: bool) -> 
         if to.suffix in (".gz", ".zst"):
             raise UsageError(f"{to} would not be compressed", "name a file that ends in .jsonl")
         return
+    files: dict[Path, str] = {}
     for given in inputs:
         if given.name != given.source.name or not given.source.seekable:
             what = "stdin" if given.name == STDIN else given.name
             raise UsageError(
                 f"{what} cannot be mended in place: only plain local files are", "--fixed FILE.jsonl takes the copy"
             )
+        other = files.setdefault(Path(given.name).resolve(), given.name)
+        if other != given.name:
+            raise UsageError(f"{given.name} and {other} are one file", "name it once")
 
 
 def fix_inputs(
@@ -200,7 +204,13 @@ class _copying:  # noqa: N801 - a context manager, used as a function
 
     def __enter__(self) -> _copying:
         self._read: IO[bytes] = self._given.source.open()
-        self._write = self._temporary.open("wb")
+        try:
+            self._write = self._temporary.open("wb")
+        except OSError as error:
+            self._read.close()
+            raise InputError(
+                f"{self._target} cannot be written: {error}", "check the permissions of its folder"
+            ) from None
         return self
 
     def put(self, change: Change) -> None:

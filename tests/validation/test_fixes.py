@@ -131,6 +131,13 @@ def test_what_cannot_be_mended_in_place_says_so_or_is_copied(
     with pytest.raises(UsageError, match="itself"):
         validate(copy, fix="safe", fixed=copy)
     assert run_here(capfd, "validate", copy, "--unsafe-fixes").code == 2
+    (tmp_path / "link.jsonl").symlink_to(copy)
+    with pytest.raises(UsageError, match="are one file"):
+        validate([copy, tmp_path / "link.jsonl"], fix="safe")
+    write(copy, ODD)
+    validate(tmp_path / "link.jsonl", fix="safe")
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert copy.read_bytes() == ODD_FIXED + b"\n"
 
 
 def test_a_quarantine_record_is_mended_inside(tmp_path: Path) -> None:
