@@ -159,7 +159,8 @@ def _gold(db: sqlite3.Connection, annotator: str) -> int | None:
 def _returning(db: sqlite3.Connection, annotator: str, draw: random.Random) -> int | None:
     """An item answered a while ago that has not come back yet."""
     found = db.execute(
-        "SELECT item FROM task AS first WHERE annotator = ? AND state = 'answered' AND ask = 0 AND NOT gold "
+        "SELECT item FROM task AS first WHERE annotator = ? AND state = 'answered' AND ask = 0 "
+        "AND NOT gold AND NOT surplus "
         "AND id < (SELECT id FROM task WHERE annotator = ? ORDER BY id DESC LIMIT 1 OFFSET ?) "
         "AND NOT EXISTS (SELECT 1 FROM task AS again WHERE again.annotator = first.annotator "
         "AND again.item = first.item AND again.ask = 1) ORDER BY id DESC LIMIT 20",

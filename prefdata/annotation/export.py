@@ -272,6 +272,10 @@ def judgment_of(response_set: ResponseSet, event: Event, shown: Sequence[str], *
 
 def _exported(response_set: ResponseSet, state: ItemState, policy: Policy, store_id: str) -> Exported:
     counted = [one for one in state.answers if policy.surplus or not one.event.body["surplus"]]
+    if not policy.surplus:
+        # An answer to a returning item stands beside the first one, never in its place: that would be one person more.
+        first = {one.event.annotator for one in counted if not one.event.body["ask"]}
+        counted = [one for one in counted if one.event.annotator in first]
     surplus = len(state.answers) - len(counted)
     # An improved response is better than the original whoever decides between the originals.
     edits = [_edit(response_set, one, edit) for one in counted for edit in one.edits]

@@ -201,3 +201,23 @@ def test_what_is_no_store_or_no_time_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no time"):
         export_annotations(tmp_path / "s.db", tmp_path / "j.jsonl", as_of="yesterday")
     assert not (tmp_path / "j.jsonl").exists()
+
+
+def test_an_answer_to_a_returning_item_never_stands_alone(tmp_path: Path) -> None:
+    """Where the first answer was taken back it would be one person more than was asked for."""
+
+    def asked_again(name: str) -> int:
+        result = export_annotations(tmp_path / "s.db", tmp_path / name)
+        return sum("ask" in record["metadata"] for record in read(result.output))
+
+    with project(tmp_path, [row(f"s{n}", "one", "two") for n in range(30)], reask_rate=0.5) as store:
+        first: dict[int, int] = {}
+        while (task := store.next("ann")) is not None:
+            prefer(store, task, "r0", "r1")
+            if task.ask:
+                break
+            first[task.item] = task.id
+        assert task is not None
+        assert asked_again("before.jsonl") == 1
+        store.skip("ann", first[task.item], "skip-the-first", "I changed my mind")
+        assert asked_again("after.jsonl") == 0
