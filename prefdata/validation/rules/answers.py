@@ -8,7 +8,7 @@ from prefdata.validation.batch import Batch
 from prefdata.validation.registry import Hit, row_rule
 from prefdata.validation.row import Row
 from prefdata.validation.scan import table
-from prefdata.validation.scripts import may_be_other, script_of
+from prefdata.validation.scripts import SAMPLE, may_be_other, script_of
 
 OPEN_WORDS = frozenset(
     ["a", "an", "the", "and", "or", "but", "nor", "into", "onto", "because", "although", "which", "whose", "their"]
@@ -76,7 +76,11 @@ def _may_be_other_script(batch: Batch) -> list[int]:
         return []
     found: set[int] = set()
     for answers in batch.answers:  # where the sides differ, one of them is not Latin
-        found.update(index for index, text in enumerate(answers) if not text.isascii() and may_be_other(text))
+        found.update(
+            index
+            for index, text in enumerate(answers)
+            if not (text.isascii() or text[:SAMPLE].isascii()) and may_be_other(text)
+        )
     return sorted(found)
 
 
