@@ -154,7 +154,8 @@ def _with_cost(judgment: Judgment, price: Price | None) -> Judgment:
     """``judgment`` with the dollars that its calls cost by the price table, where they cost any."""
     if price is None or price == FREE or not judgment.usage:
         return judgment
-    cost = round(cost_of(price, {"usage": judgment.usage, "request": {"messages": []}}), 8)
+    batch = {"batch": True} if judgment.metadata.get("batch") else {}
+    cost = round(cost_of(price, {"usage": judgment.usage, "request": {"messages": []}, **batch}), 8)
     return dataclasses.replace(judgment, metadata={**judgment.metadata, "cost": cost})
 
 

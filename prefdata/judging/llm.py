@@ -136,15 +136,20 @@ class LLMJudge:
             usage=usage_of(records),
             raw=raw_of(records),
             created_at=max(times, default=None),
-            metadata=self._circumstances(sample),
+            metadata=self._circumstances(sample, records),
             **said,
         )
 
-    def _circumstances(self, sample: int) -> dict[str, Any]:
-        """What ``explain`` says besides: how orders were chosen, by which seed, and which sample this is."""
+    def _circumstances(self, sample: int, records: Sequence[Record]) -> dict[str, Any]:
+        """What ``explain`` says besides: how orders were chosen, by which seed, which sample, whether in a batch."""
         settings = self.settings
-        known = {"orders": settings.orders, "seed": settings.seed if settings.orders != "both" else None}
-        return {name: value for name, value in {**known, "sample": sample or None}.items() if value is not None}
+        known = {
+            "orders": settings.orders,
+            "seed": settings.seed if settings.orders != "both" else None,
+            "sample": sample or None,
+            "batch": all("batch" in record for record in records) or None,
+        }
+        return {name: value for name, value in known.items() if value is not None}
 
     def _none(self, response_set: ResponseSet, flag: str, why: str) -> Judgment:
         shown = tuple(response.id for response in response_set.responses)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +36,14 @@ def judge(folder: Path, url: str, *more: str | Path) -> list[str | Path]:
 
 
 def outputs(folder: Path) -> list[bytes]:
-    return [timeless(folder / name) for name in ("p.jsonl", "p.judgments.jsonl", "p.dropped.jsonl")]
+    """The files, but for when a judgment was made, and by which road at which price."""
+    files = [timeless(folder / name) for name in ("p.jsonl", "p.judgments.jsonl", "p.dropped.jsonl")]
+    return [re.sub(rb',"batch":true|,"cost":[0-9.e-]+', b"", file) for file in files]
+
+
+def cost(folder: Path) -> float:
+    """What all judgments together say that they cost, in dollars."""
+    return math.fsum(each["metadata"]["cost"] for each in read(folder / "p.judgments.jsonl"))
 
 
 def document(done: Finished) -> dict[str, Any]:
@@ -61,6 +70,7 @@ def test_batches_give_what_single_calls_give_at_half_the_price(
         again = run_here(capfd, *judge(folders[1], server.url), "--overwrite")
         assert len(batches.made) == 1
     assert outputs(folders[0]) == outputs(folders[1])
+    assert [cost(folder) for folder in folders] == pytest.approx([0.6, 0.3])
     assert done["calls"]["made"] == single["calls"]["made"] == 20
     assert done["calls"]["paid"] == pytest.approx(single["calls"]["paid"] / 2) == pytest.approx(0.3)
     assert (dry["dollars"], dry["batch"]) == (pytest.approx(whole["dollars"] / 2), True)
