@@ -21,8 +21,12 @@ MARKER = "publishing.json"
 
 
 def beside(out: Path, what: str) -> Path:
-    """Where a companion of ``out`` stands by default: pairs.jsonl → pairs.dropped.jsonl."""
-    return out.with_name(f"{out.stem}.{what}.jsonl")
+    """Where a companion of ``out`` stands by default.
+
+    >>> [beside(Path(name), "dropped").name for name in ("pairs.jsonl", "pairs.parquet")]
+    ['pairs.dropped.jsonl', 'pairs.parquet.dropped.jsonl']
+    """
+    return out.with_name(f"{out.stem if out.suffix == '.jsonl' else out.name}.{what}.jsonl")
 
 
 def check_outputs(main: Path, companions: Mapping[str, Path], inputs: list[Source], overwrite: bool) -> None:

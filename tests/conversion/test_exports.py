@@ -226,7 +226,7 @@ def test_axolotl_and_kto_shapes(tmp_path: Path) -> None:
 def test_parquet_holds_one_form_and_says_what_it_left_out(tmp_path: Path) -> None:
     result, out = export(tmp_path, "parquet", CHAT, TEXT, TOOLS)
     assert (result.counts.pairs, dict(result.counts.dropped)) == (2, {"no-place": 1})
-    (dropped,) = read(tmp_path / "out.dropped.jsonl")
+    (dropped,) = read(tmp_path / "out.parquet.dropped.jsonl")
     assert "this pair is text and the Parquet file holds chat" in dropped["detail"]
     from datasets import load_dataset
 
