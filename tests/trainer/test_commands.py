@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from prefdata_trainer.commands import dpo
 from prefdata_trainer.flags import PassingCommand
@@ -172,6 +173,9 @@ def test_a_reporter_that_is_not_installed_is_named(
         (["--optim", "slow"], "--optim: invalid choice: 'slow'", ""),
         (["--full", "--use_dora", "true"], "--use_dora is a flag of LoRA", ""),
         (["--lora-targets", "nothing_like_it"], "nothing_like_it", ""),
+        (["--load_in_4bit", "--full"], "quantizes the weights", "leave one out"),
+        (["--weight-by", "margin"], "2 of 2 pairs have no margin", "prefdata judge"),
+        (["--early-stopping", "2"], "needs a split eval", "--eval-fraction"),
         (["--loss-type", "exo_pair"], "Label smoothing must be greater than 0.0", ""),
     ],
 )
@@ -189,6 +193,13 @@ def test_flags_that_cannot_be_meant_give_one_line(
     assert what in refused.message
     assert "\n" not in refused.message
     assert hint in (refused.hint or "")
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has a GPU, where QLoRA is possible")
+def test_quantized_weights_need_a_gpu(invoke: Invoke, make_dataset: MakeDataset, tiny_model: Path) -> None:
+    refused = error(invoke(make_dataset(text_pairs(2)), "-m", tiny_model, "-o", "a", "--load_in_4bit", "--dry-run"))
+    assert "needs a GPU" in refused.message
+    assert "--dtype bfloat16" in (refused.hint or "")
 
 
 def split(*arguments: str) -> tuple[list[str], dict[str, tuple[str, ...]]]:
@@ -307,6 +318,10 @@ def test_the_plan_counts_pairs_tokens_and_steps(
     assert told["expected_first_loss"] == pytest.approx(0.693147, abs=1e-6)
     shown = invoke(dataset, "-m", tiny_model, "-o", tmp_path / "a", "--dry-run", *flags)
     assert "0.6931 expected (ln 2)" in shown.stdout
+    assert "pair t0:" in shown.stdout
+    assert f"⟦{text_pairs(1)[0]['chosen']}<|im_end|>⟧" in shown.stdout
+    assert "\x1b" not in shown.stdout, "no colours off a terminal"
+    assert "memory      roughly" in shown.stdout
     assert (
         "dropped 1: prompt and completion are longer than --max-length or than the model reads [too-long] (long)"
         in shown.stdout
