@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 WORDS = 4000
@@ -131,7 +132,10 @@ def run(way: str, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         cpu, wall = used(), time.perf_counter()
         WAYS[way](path, Path(folder) / "out")
-        figures = {"cpu": used() - cpu, "wall": time.perf_counter() - wall, "mb": peak()}
+        wall = time.perf_counter() - wall
+        # The workers are children of the server that forks them: their time counts once it has been waited for.
+        getattr(forkserver, "_forkserver")._stop()  # noqa: B009
+        figures = {"cpu": used() - cpu, "wall": wall, "mb": peak()}
     print(json.dumps(figures))
 
 
