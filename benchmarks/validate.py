@@ -3,13 +3,13 @@
     python benchmarks/validate.py --mb 300            # prints ratios; CPU seconds of each process, best of --repeat
     python benchmarks/validate.py --mb 100 --no-datasets
 
-Found so far (both kinds, 100 and 300 MB, two busy cores, Python 3.11): all rules with the dataset 0.10 to 0.13 of bare
-orjson, without a dataset 0.16 to 0.19; 0.2 to 0.4 of ``datasets`` 5.2, which checks nothing; peak memory 238 to 273 MB,
-the same for a file three times as large. The aim of 0.25 is not met. Of what a row costs, in parses by orjson: parsing 1,
-the schema 0.4, JSON again for ids and keys 0.5 to 1, Arrow 1 to 1.5, SHA-256 of input and shards 1.2, splitting lines and
-laying rows out as columns 1, rules 1 to 1.5, statistics and audit 0.5. Being several times as fast as ``datasets`` (half
-of orjson's own speed) is out of reach of anything that parses into Python objects: it would take a parser in native code
-that writes Arrow and hashes as it goes (a simdjson prototype did parse, check and columns at 2.2 of orjson).
+Found so far (both kinds, 100 and 300 MB, two busy cores, Python 3.11): all rules with the dataset 0.10 to 0.13 of
+bare orjson, without a dataset 0.16 to 0.19; 0.2 to 0.4 of ``datasets`` 5.2, which checks nothing; peak memory 238 to
+273 MB, the same for a file three times as large. The aim of 0.25 is not met. Measured apart and hot in the cache, in
+parses by orjson: parsing 1, the schema 0.4, JSON again for ids and keys 0.5, Arrow's string arrays 0.3, SHA-256 of the
+input and of the shards 0.6 each: 3.4 before a line is split or any rule looks at it. Several times the speed of
+``datasets`` (which reaches a third of orjson's own) is out of reach of what parses into Python objects: it would take
+native code that parses, writes Arrow and hashes as it goes.
 
 Ratios travel between machines, absolute figures do not. Three files: pairs of strings, conversations of three to nine
 turns, and both kinds half and half (as messages). One row in a hundred is bad. Each figure is taken in a process of
