@@ -126,9 +126,12 @@ def judged_by(server: Server, template: Path, folder: Path, capfd: Capture) -> F
     return run_here(capfd, "judge", responses, "-o", folder / "pairs.jsonl", *judge)
 
 
+ANSWERS = {"regex": "[[A]]", "json": '{"better": "A"}', "logprobs": "A"}
+
+
 @each("judge_template", "valid")
 def test_valid_templates(path: Path, tmp_path: Path, capfd: Capture) -> None:
-    with Server(completion("[[A]]")) as server:
+    with Server(completion(ANSWERS[path.stem])) as server:
         done = judged_by(server, path, tmp_path, capfd)
     assert done.code == 0, done.err
     assert server.count == 2
