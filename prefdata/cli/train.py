@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import entry_points
 
 import click
@@ -11,17 +10,8 @@ GROUP = "prefdata.trainers"
 
 
 def trainers() -> dict[str, click.Command]:
-    """The commands by name. An entry point names one; its module may list more by name in ``TRAINERS``.
-
-    Such a module imports no deep-learning package.
-    """
-    found: dict[str, click.Command] = {}
-    for point in entry_points(group=GROUP):
-        more = getattr(import_module(point.module), "TRAINERS", {})
-        for name, command in {point.name: point.load(), **more}.items():
-            assert isinstance(command, click.Command)
-            found.setdefault(name, command)
-    return dict(sorted(found.items()))
+    """The commands by name. A module that an entry point names imports no deep-learning package."""
+    return {point.name: point.load() for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
 
 
 class Trainers(click.Group):

@@ -137,7 +137,3 @@ def reward() -> None:
 
     The base model gets a head with one output, read at the end of the last answer.
     """
-
-
-TRAINERS = {"dpo": dpo, "kto": kto, "orpo": orpo, "reward": reward}
-"""What ``prefdata train`` lists."""
