@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +15,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+
+OWN_CACHE = "prefdata-tests-"
+if OWN_CACHE not in os.environ.get("XDG_CACHE_HOME", ""):  # the processes that tests begin share this one
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix=OWN_CACHE)
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

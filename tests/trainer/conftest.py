@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +17,6 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 import prefdata
 
-OWN_CACHE = "prefdata-tests-"
-if OWN_CACHE not in os.environ.get("XDG_CACHE_HOME", ""):  # the processes that tests begin share this one
-    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix=OWN_CACHE)
-    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 torch.set_num_threads(1)
 
 CHATML = (
