@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,10 @@ OWN_CACHE = "prefdata-tests-"
 if OWN_CACHE not in os.environ.get("XDG_CACHE_HOME", ""):  # the processes that tests begin share this one
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix=OWN_CACHE)
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would every process that they begin.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

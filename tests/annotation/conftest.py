@@ -113,9 +113,12 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     return serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium; the test skips, saying so, where there is none."""
+    """Chromium; the test skips, saying so, where there is none.
+
+    One for each file: while Playwright is open its event loop runs in this thread, and other files begin their own.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = os.environ.get("PREFDATA_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
