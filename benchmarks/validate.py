@@ -2,6 +2,7 @@
 
     python benchmarks/validate.py --mb 300            # prints ratios; CPU seconds of each process, best of --repeat
     python benchmarks/validate.py --mb 100 --no-datasets
+    python benchmarks/validate.py --mb 900 --kinds both --ways orjson,validate --repeat 1    # memory
 
 Found so far (both kinds, 100 and 300 MB, two busy cores, Python 3.11): all rules with the dataset 0.10 to 0.13 of
 bare orjson, without a dataset 0.16 to 0.19; 0.2 to 0.4 of ``datasets`` 5.2, which checks nothing; peak memory 238 to
@@ -77,13 +78,13 @@ def bare(path: Path, _out: Path) -> None:
             orjson.loads(line)
 
 
-def validated(path: Path, out: Path, jobs: int = 1) -> None:
+def validated(path: Path, out: Path, jobs: int = 1, near_duplicates: float | None = None) -> None:
     """All default rules, the Arrow output, hashes, statistics and report."""
     from prefdata.validation.memory import keep_freed_memory
     from prefdata.validation.validate import validate
 
     keep_freed_memory()  # as the command does
-    result = validate(path, output=out, fail_on="never", jobs=jobs)
+    result = validate(path, output=out, fail_on="never", jobs=jobs, near_duplicates=near_duplicates)
     assert result.ok
     assert result.counts.quarantined
 
@@ -109,6 +110,7 @@ WAYS = {
     "check": checked,
     "validate": validated,
     "validate-2": lambda path, out: validated(path, out, jobs=2),
+    "near": lambda path, out: validated(path, out, near_duplicates=0.8),
     "datasets": loaded,
 }
 
@@ -164,12 +166,13 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--kinds", default="text,chat,both")
     parser.add_argument("--no-datasets", action="store_true")
+    parser.add_argument("--ways", default=",".join(WAYS), help="which of them, separated by commas")
     parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
         run(options.run[0], Path(options.run[1]))
         return
-    ways = [way for way in WAYS if not (options.no_datasets and way == "datasets")]
+    ways = [way for way in options.ways.split(",") if not (options.no_datasets and way == "datasets")]
     with tempfile.TemporaryDirectory() as folder:
         for kind in options.kinds.split(","):
             path = Path(folder) / f"{kind}.jsonl"

@@ -111,7 +111,10 @@ def test_oasst_figures(shared_data: Path, tmp_path: Path, prefdata: Run) -> None
     whole = {one.id: len(one.responses) for one in result.response_sets}
     ranked = [judgment for judgment in result.judgments if len(judgment.shown) == whole[judgment.response_set_id]]
     assert len(ranked) == 211  # fully ranked; one set more has a reply without a rank
-    assert (result.counts.response_sets, dict(result.counts.dropped)) == (212, {"no-ranked-replies": 2})
+    assert (result.counts.response_sets, dict(result.counts.dropped)) == (
+        212,
+        {"no-assistant-replies": 46, "no-ranked-replies": 2},
+    )  # 260 groups of siblings
     depths = Counter(len(one.prompt.content) for one in result.response_sets)
     assert max(depths) > 1
 

@@ -1,6 +1,7 @@
 """Open-Assistant trees (Köpf et al. 2023, arXiv:2304.07327): sibling replies of the assistant ranked by people, 0 best.
 
-The path from the root is the context. Replies without a rank are in the set, but no judgment speaks of them.
+The path from the root is the context. Siblings that people wrote as users are no answers to prefer, ranked or not;
+they are listed as such. Replies without a rank are in the set, but no judgment speaks of them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ def _groups(message: Row, path: Messages) -> Iterator[Outcome]:
     answers = [reply for reply in replies if _role(reply) == "assistant"]
     if len(answers) > 1:
         yield _group(message, path, answers)
+    elif len(replies) > 1:
+        told = f"the {len(replies)} replies to {message.get('message_id')} are not the assistant's"
+        yield NoPair("no-assistant-replies", told)
     for reply in replies:
         yield from _groups(reply, path)
 
