@@ -21,12 +21,19 @@ from tests.validation.test_validate import files_of
 PREFDATA = str(Path(sys.executable).parent / "prefdata")
 
 
+def hear_interrupts() -> None:
+    """Whatever ran before in this process: a process that it begins hears Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def start(folder: Path, *flags: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [PREFDATA, "validate", "in.jsonl", "-o", "out", "--chat", *flags],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=hear_interrupts,
     )
 
 
