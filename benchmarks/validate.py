@@ -4,13 +4,14 @@
     python benchmarks/validate.py --mb 100 --no-datasets
     python benchmarks/validate.py --mb 900 --kinds both --ways orjson,validate --repeat 1    # memory
 
-Found so far (both kinds, 300 MB, two cores, nearly quiet, Python 3.11): all rules with the dataset 0.11 of bare
-orjson, without a dataset 0.18, with near duplicates 0.07; 0.2 of ``datasets`` 5.2, which checks nothing and loads at
-half of orjson's own speed; peak memory 244 MB. Two processes take 5.0 s where one takes 5.7. The aim of 0.25 is not
-met. Measured apart and hot in the cache, in parses by orjson: parsing 1, the schema 0.4, JSON again for ids and keys
-0.5, Arrow's string arrays 0.3, SHA-256 of the input and of the shards 0.6 each: 3.4 before a line is split or any
-rule looks at it. Several times the speed of ``datasets`` (which reaches a third to a half of orjson's own) is out of
-reach of what parses into Python objects: it would take native code that parses, writes Arrow and hashes as it goes.
+Found so far (both kinds, 300 MB, two cores, nearly quiet, Python 3.11): all rules with the dataset 0.11 to 0.14 of
+bare orjson, without a dataset 0.18, with near duplicates 0.07; 0.2 of ``datasets`` 5.2, which checks nothing and
+loads at half of orjson's own speed; peak memory 244 MB, and 320 MB for 900 MB, under the 400 but growing by about 0.4
+kB a row. Two processes take 5.0 s where one takes 5.7. The aim of 0.25 is not met. Measured apart and hot in the
+cache, in parses by orjson: parsing 1, the schema 0.4, JSON again for ids and keys 0.5, Arrow's string arrays 0.3,
+SHA-256 of the input and of the shards 0.6 each: 3.4 before a line is split or any rule looks at it. Several times the
+speed of ``datasets`` (which reaches a third to a half of orjson's own) is out of reach of what parses into Python
+objects: it would take native code that parses, writes Arrow and hashes as it goes.
 
 Ratios travel between machines, absolute figures do not. Three files: pairs of strings, conversations of three to nine
 turns, and both kinds half and half (as messages). One row in a hundred is bad. Each figure is taken in a process of
