@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from prefdata.annotation.importing import Imported, add_responses, set_gold, set_queue
 from prefdata.annotation.rubric import read_rubric
 from prefdata.annotation.store import OWNER, Store, opened
-from prefdata.errors import MissingExtraError, ServiceError, UsageError
+from prefdata.errors import MissingExtraError, PrefdataError, ServiceError, UsageError
 from prefdata.records.sources import STDIN, sources
 
 Paths = str | Path | Sequence[str | Path]
@@ -79,13 +79,20 @@ def annotate(
         raise UsageError(f"the folder {out.parent} for the store does not exist", f"mkdir -p {out.parent}")
     if terminal and len(names) > 1:
         raise UsageError("--terminal asks one person", "name one --annotator")
+    names_of_server = _names_of(host, url)
     for source in sources([name for paths in (responses, gold, queue) if paths is not None for name in _names(paths)]):
         if source.name != STDIN:
             source.open().close()  # what is not there is said before a store is made
+    made = not out.exists()
     with opened(out, create=True) as held:
-        held.configure(settings)
-        held.add_annotators(names)
-        imported = add_responses(held, _names(responses), limit)
+        try:
+            held.configure(settings)
+            held.add_annotators(names)
+            imported = add_responses(held, _names(responses), limit)
+        except PrefdataError:
+            if made:  # with nothing in it that anyone could miss
+                held.discard()
+            raise
         gold_items = set_gold(held, _names(gold)) if gold is not None else 0
         queued = set_queue(held, _names(queue)) if queue is not None else 0
         if terminal:
@@ -95,7 +102,7 @@ def annotate(
                 ready(Served(imported, {}, None, False, gold_items, queued))
             ask(held, names[0])
             return
-        _serve(held, names, imported, (gold_items, queued), host, port, url, ready)
+        _serve(held, names, imported, (gold_items, queued), host, port, names_of_server, ready)
 
 
 def _serve(
@@ -105,7 +112,7 @@ def _serve(
     marked: tuple[int, int],
     host: str,
     port: int,
-    url: str | None,
+    names_of_server: tuple[str | None, frozenset[str]],
     ready: Callable[[Served], None] | None,
 ) -> None:
     import uvicorn
@@ -113,7 +120,7 @@ def _serve(
     from prefdata.annotation.links import Links
     from prefdata.annotation.server import build
 
-    base, hosts = _names_of(host, url)
+    base, hosts = names_of_server
     listening = _listen(host, port)
     if base is None:
         shown = "127.0.0.1" if host in ("", "0.0.0.0") else host

@@ -252,6 +252,12 @@ class Store:
         """Let go of the file."""
         self.database.close()
 
+    def discard(self) -> None:
+        """Remove the file: for a store that was just made and could not be filled."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
 
 @contextmanager
 def opened(path: Path, *, create: bool = False) -> Iterator[Store]:

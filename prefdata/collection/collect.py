@@ -175,6 +175,4 @@ def _endpoints(specs: Sequence[str]) -> list[Endpoint]:
         raise UsageError("no model is named", "for example --model small@http://localhost:8000/v1")
     if len({endpoint.name for endpoint in endpoints}) < len(endpoints):
         raise UsageError("two models have the same name", "name them: --model one=MODEL@URL --model two=MODEL@URL")
-    for endpoint in endpoints:
-        endpoint.check_key()
     return endpoints

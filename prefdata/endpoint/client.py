@@ -44,7 +44,11 @@ class Client:
 
 
 def connect(endpoint: Endpoint, timeout: float, *, retries: int = 0) -> openai.AsyncOpenAI:
-    """The openai client for an endpoint; ``timeout`` in seconds."""
+    """The openai client for an endpoint; ``timeout`` in seconds. Raises ServiceError without a key where one is needed.
+
+    Checked here and not before: an estimate, or a run whose answers are all in the ledger, needs none.
+    """
+    endpoint.check_key()
     limits = openai.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
     return openai.AsyncOpenAI(
         api_key=endpoint.key() or "none",

@@ -53,10 +53,8 @@ class LLMJudge:
         self._labelled = self._unlabelled = 0
 
     def find(self, spec: str) -> Endpoint:
-        """The endpoint that ``spec`` means; raises UsageError, and ServiceError without a key where one is needed."""
-        endpoint = parse_endpoint(spec)
-        endpoint.check_key()
-        return endpoint
+        """The endpoint that ``spec`` means; raises UsageError."""
+        return parse_endpoint(spec)
 
     def work(self, response_set: ResponseSet, look: Look, only: Collection[Couple] | None = None) -> Work:
         """What the template wants to know of the prompt first, then the judging itself, by its mode."""

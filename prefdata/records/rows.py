@@ -93,6 +93,8 @@ def line(record: Mapping[str, Any]) -> bytes:
 def nothing_to_do(name: str, kind: str, first: Row[Any] | None) -> InputError:
     """The error for an input without one valid row; ``first`` is its first line that is not blank."""
     hint = f"it must hold one {kind} a line, as JSON"
+    if kind == "prompt":
+        hint += ", or have a column of prompts: --column NAME"
     if first is None:
         return InputError(f"{name} is empty", hint)
     if (other := _kind(first.raw)) not in (None, kind):

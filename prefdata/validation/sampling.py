@@ -55,7 +55,7 @@ class Sample:
     bits: int = 0
     """Lowest bits of the hash that are zero in each of them."""
 
-    def trim(self, limit: int = ROWS) -> None:
+    def trim(self, limit: int) -> None:
         """Ask for more zero bits until at most ``limit`` rows are left."""
         while len(self.rows) > limit:
             self.bits += 1
@@ -67,7 +67,7 @@ class Sample:
         added = [row._replace(ordinal=row.ordinal + first) for row in other.rows]
         mask = (1 << self.bits) - 1
         self.rows = [row for row in (*self.rows, *added) if not row.hash & mask]
-        self.trim()
+        self.trim(ROWS)
 
 
 def bits_for(size: int | None) -> int:

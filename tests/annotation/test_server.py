@@ -269,6 +269,7 @@ def test_other_machines_need_the_links_and_are_warned_of(serve: Serve) -> None:
         (["r.jsonl", "--store", "s.db", "--template", "bad.yaml"], "bad.yaml: unknown key 'ask'; the scale of 'x'"),
         (["r.jsonl", "--store", "s.db", "--url", "here"], "no address"),
         (["empty.jsonl", "--store", "s.db"], "is empty"),
+        (["bad.yaml", "--store", "s.db"], "is a response set"),
         (["export", "none.db", "-o", "j.jsonl"], "no such store"),
     ],
 )
@@ -282,6 +283,7 @@ def test_bad_input_is_said_in_a_line(tmp_path: Path, prefdata: Run, arguments: l
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("s.db*")), "a store that could not be filled is not left behind"
 
 
 def test_a_port_that_is_taken_is_said(serve: Serve, prefdata: Run) -> None:

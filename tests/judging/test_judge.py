@@ -9,6 +9,7 @@ import pytest
 
 import prefdata
 from prefdata.errors import OutputExistsError, ServiceError, UsageError
+from prefdata.judging.judge import estimate
 from prefdata.records.codec import response_set_from
 from tests.here import run_here
 from tests.judging.sets import SETS, judged, judging, longer, read, reasons, row, said, shown, timeless, write
@@ -311,6 +312,13 @@ def test_without_a_key_openai_is_not_called(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ServiceError, match="no key"):
         prefdata.judge(write(tmp_path / "r.jsonl", SETS), tmp_path / "p.jsonl", judge="llm:gpt-x")
     assert not list(tmp_path.glob("p*"))
+
+
+def test_what_makes_no_call_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = (write(tmp_path / "r.jsonl", SETS), tmp_path / "p.jsonl")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert estimate(*files, judge="llm:gpt-x").endpoints[0].to_make > 0
 
 
 def test_the_two_runs_of_one_command_differ_in_their_time_alone(tmp_path: Path) -> None:

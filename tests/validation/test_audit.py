@@ -106,7 +106,6 @@ def test_a_sample_is_the_same_in_any_number_of_processes_and_knows_what_was_drop
 
 def test_a_large_data_set_is_sampled_evenly_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "ROWS", 256)
-    monkeypatch.setattr(sampling.Sample.trim, "__defaults__", (256,))
     audit = audit_of(lengths(tmp_path, 4000, 0.7))
     assert 100 < audit.rows <= 256
     low, high = audit.shortcuts[0].accuracy.low, audit.shortcuts[0].accuracy.high
