@@ -10,10 +10,9 @@ import glob
 import gzip
 import hashlib
 import io
-import shutil
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,9 +123,21 @@ def spool(source: Source, path: Path) -> Source:
     """``source`` copied to ``path`` when it can be read only once (stdin); any other is returned as it is."""
     if source.name != STDIN:
         return source
-    with source.open() as read, path.open("wb") as write:
-        shutil.copyfileobj(read, write, 1 << 20)
+    copy(source, path)
     return Source(str(path))
+
+
+def copy(source: Source, path: Path) -> None:
+    """Write what ``source`` gives to ``path``, as it comes.
+
+    One system call at a time: a read that fills its buffer from a pipe does not look up in between, and a Ctrl-C that
+    comes while data does would only be heard when the next does.
+    """
+    with source.open() as read, path.open("wb") as write:
+        one: Callable[[int], bytes] = getattr(read, "read1", read.read)
+        while chunk := one(1 << 20):
+            write.write(chunk)
+            write.flush()
 
 
 class _Gzip(gzip.GzipFile):

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 
 from prefdata.errors import InputError
-from prefdata.records.sources import STDIN, Source, damage_told, sources, spool
+from prefdata.records.sources import STDIN, Source, copy, damage_told, sources
 from prefdata.validation.lines import BOM
 from prefdata.validation.work import PART_BYTES, Part, Segment
 
@@ -65,7 +65,8 @@ def open_inputs(names: Sequence[str], folder: Path) -> list[Input]:
         again = source
         if source.name == STDIN or _is_pipe(source.name):
             path = folder / f"spooled-{number}.jsonl"
-            again = spool(source, path) if source.name == STDIN else _copy(source, path)
+            copy(source, path)
+            again = Source(str(path))
         _sniff(source.name, again)
         inputs.append(Input(source.name, again))
     return inputs
@@ -156,13 +157,6 @@ def _is_pipe(name: str) -> bool:
     except OSError:
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
-
-
-def _copy(source: Source, path: Path) -> Source:
-    with source.open() as read, path.open("wb") as write:
-        while chunk := read.read(1 << 20):
-            write.write(chunk)
-    return Source(str(path))
 
 
 def _sniff(name: str, source: Source) -> None:

@@ -99,7 +99,8 @@ def test_an_interrupt_ends_with_130_and_leaves_no_state(undisturbed: tuple[Path,
         file.write((reference / "in.jsonl").read_bytes()[:100_000])
         file.flush()
         deadline = time.monotonic() + 30
-        while not list(tmp_path.glob("out.state/spooled*")) and time.monotonic() < deadline:
+        while (copied := sum(path.stat().st_size for path in tmp_path.glob("out.state/spooled*"))) < 100_000:
+            assert time.monotonic() < deadline, f"{copied} of 100,000 bytes that came through the pipe are read"
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130

@@ -71,7 +71,8 @@ def train(method: Method, job: Job) -> Outcome:
         trainer.evaluate()
     after = {split: method.scores(trainer, rows, settings, trained=True) for split, rows in data.items()}
     result = job.folder / "result"
-    shutil.rmtree(result, ignore_errors=True)
+    if trainer.is_world_process_zero():  # a slower process would remove what this one is about to write
+        shutil.rmtree(result, ignore_errors=True)
     trainer.save_model(str(result))
     divergence = trainer.divergence() if hasattr(trainer, "divergence") else None
     trained, everything = _sizes(trainer, settings.full)
