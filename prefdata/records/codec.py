@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prefdata.records.ids import content_id
+from prefdata.records.ids import canonical, content_id, pair_hash, side_hash
 from prefdata.types import (
     Content,
     Conversation,
@@ -205,11 +205,9 @@ def pair_from(record: Record) -> PreferencePair:
 
 
 def pair_id(record: Record) -> str:
-    """Content hash of what trains: prompt, chosen, rejected and tools."""
-    identity = {name: record[name] for name in ("prompt", "chosen", "rejected")}
-    if record.get("tools"):
-        identity["tools"] = record["tools"]
-    return content_id(identity)
+    """Content hash of what trains: prompt, chosen, rejected and tools (``prefdata.records.ids.pair_hash``)."""
+    prompt, chosen, rejected = (side_hash(record[name]) for name in ("prompt", "chosen", "rejected"))
+    return pair_hash(prompt, chosen, rejected, canonical(record["tools"]) if record.get("tools") else b"")
 
 
 def pair_record(pair: PreferencePair) -> dict[str, Any]:

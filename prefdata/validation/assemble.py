@@ -18,7 +18,7 @@ from prefdata.records.ids import content_id, file_sha256
 from prefdata.validation.clashes import Settled
 from prefdata.validation.result import Counts
 from prefdata.validation.splits import TRAIN, Piece
-from prefdata.validation.statistics import statistics_of
+from prefdata.validation.statistics import SIZES, Sizes, statistics_of
 from prefdata.validation.work import Done, part_file
 from prefdata.version import __version__
 
@@ -64,11 +64,13 @@ def write_splits(folder: Path, left: Path, splits: Mapping[str, Sequence[Piece]]
         made[split] = []
         for number, piece in enumerate(pieces):
             final = within / f"data-{number:05}-of-{len(pieces):05}.arrow"
+            sha256 = piece.sha256
             if piece.stay is None:
                 (left / piece.shard).rename(final)
             else:
                 _filtered(left / piece.shard, final, piece.stay)
-            entry = {"path": f"{split}/{final.name}", "sha256": file_sha256(final), "rows": piece.rows}
+                sha256 = file_sha256(final)
+            entry = {"path": f"{split}/{final.name}", "sha256": sha256, "rows": piece.rows}
             made[split].append({**entry, "bytes": final.stat().st_size})
         names = [Path(str(entry["path"])).name for entry in made[split]]
         write_split_files(within, split, names, content_id([entry["sha256"] for entry in made[split]])[:16])
@@ -108,15 +110,24 @@ def _filtered(path: Path, copy: Path, stay: npt.NDArray[np.bool_]) -> None:
 
 
 def statistics(
-    folder: Path, entries: Mapping[str, Sequence[Mapping[str, Any]]], form: Form | None, sources: Mapping[str, int]
+    parts: Sequence[Done], left: Path, gone: npt.NDArray[np.int64], form: Form | None, sources: Mapping[str, int]
 ) -> Any:
-    """The statistics of the rows in the shards, and rows by source where rows name one."""
-    shards = [folder / entry["path"] for split in entries.values() for entry in split]
-    if form is None or not shards:
+    """The statistics of the rows that the parts ``left``, but for those ``gone``, and rows by source where they name
+    one."""
+    if form is None:
         return {"rows": 0}
-    found = statistics_of(shards, form)
+    found = statistics_of(_sizes(parts, left, gone, form), form)
     named = {name: count for name, count in sorted(sources.items()) if count}
     return found if set(named) <= {""} else {**found, "sources": named}
+
+
+def _sizes(parts: Sequence[Done], left: Path, gone: npt.NDArray[np.int64], form: Form) -> Iterator[Sizes]:
+    first = 0
+    for part in parts:
+        sizes = np.fromfile(part_file(left, part.number, SIZES), np.int32).reshape(-1, 3 if form == "text" else 6)
+        within = gone[np.searchsorted(gone, first) : np.searchsorted(gone, first + len(sizes))]
+        yield np.delete(sizes, within - first, axis=0)
+        first += len(sizes)
 
 
 def seal(folder: Path, manifest: Mapping[str, Any], more: Sequence[str] = ()) -> dict[str, Any]:

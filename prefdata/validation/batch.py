@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, chain, compress, pairwise
-from operator import eq, itemgetter
+from operator import add, eq, itemgetter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import xxhash
 
 from prefdata.records.arrow import FlatMessages, Form
+from prefdata.records.ids import ROLE_TAGS, message_hash
 from prefdata.validation.refusals import refusals
 from prefdata.validation.row import FIELDS, Row, as_chat, canonical_message, repeats
 from prefdata.validation.scan import Scan
@@ -25,6 +28,7 @@ CONTENT, ROLE = itemgetter("content"), itemgetter("role")
 SIDES = ("prompt", "chosen", "rejected")
 INITIAL = {"system": "s", "developer": "d", "user": "u", "assistant": "a", "tool": "t"}
 KNOWN = frozenset(FIELDS)
+Numbers = npt.NDArray[np.int32]
 SMALL = {sign: sign.lower() for sign in string.ascii_letters + string.digits}
 
 
@@ -111,6 +115,16 @@ class Batch:
         """Keys of all messages as they were given, together; ``None`` where one has not just a role and a text."""
         raise NotImplementedError
 
+    @cached_property
+    def hashes(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """The hash of each side, as ``prefdata.records.ids.side_hash`` makes it."""
+        raise NotImplementedError
+
+    @cached_property
+    def characters(self) -> Numbers:
+        """Shape (3, rows): how many characters prompt, chosen and rejected hold."""
+        raise NotImplementedError
+
     def columns(self, kept: Sequence[bool] | None) -> dict[str, Any]:
         """The three sides of the ``kept`` rows (of all with ``None``), as a shard takes them."""
         raise NotImplementedError
@@ -134,17 +148,30 @@ class TextBatch(Batch):
         """Rows with a side that holds no text."""
         found: set[int] = set()
         for side in self.sides:
-            if not all(map(str.strip, side)):
+            if not all(side) or any(map(str.isspace, side)):
                 found.update(index for index, text in enumerate(side) if not text.strip())
         return sorted(found)
 
     def message_keys(self) -> int | None:
         return 0
 
+    @cached_property
+    def _utf8(self) -> list[list[bytes]]:
+        return [list(map(str.encode, side)) for side in self.sides]
+
+    @cached_property
+    def hashes(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        prompts, chosens, rejecteds = (list(map(xxhash.xxh3_128_digest, side)) for side in self._utf8)
+        return prompts, chosens, rejecteds
+
+    @cached_property
+    def characters(self) -> Numbers:
+        return np.array([list(map(len, side)) for side in self.sides], np.int32)
+
     def columns(self, kept: Sequence[bool] | None) -> dict[str, Any]:
         return {
             name: side if kept is None else list(compress(side, kept))
-            for name, side in zip(SIDES, self.sides, strict=True)
+            for name, side in zip(SIDES, self._utf8, strict=True)
         }
 
 
@@ -204,8 +231,8 @@ class ChatBatch(Batch):
 
     @cached_property
     def openings(self) -> tuple[list[str], list[str]]:
-        if all(len(flat.roles) == len(flat.counts) and all(flat.counts) for flat in self.flat[1:]):
-            return self.answers  # one message each
+        if all(flat.single for flat in self.flat[1:]):
+            return self.answers
         one, other = (
             [(messages[0].get("content") or "") if messages else "" for messages in side] for side in self.sides[1:]
         )
@@ -215,8 +242,8 @@ class ChatBatch(Batch):
         """The text of each conversation's last message, "" where there is none."""
         flat = self.flat[side]
         if flat.whole is None and all(flat.counts):
-            contents = flat.contents
-            return [contents[end - 1] for end in accumulate(flat.counts)]  # type: ignore[misc]
+            contents: Any = flat.contents
+            return list(contents) if flat.single else [contents[end - 1] for end in accumulate(flat.counts)]
         return [(messages[-1].get("content") or "") if messages else "" for messages in self.sides[side]]
 
     @cached_property
@@ -224,8 +251,11 @@ class ChatBatch(Batch):
         """The roles of each row by their first letters: ``"su/a/a"``."""
         sides = []
         for flat in self.flat:
-            letters = "".join(map(INITIAL.__getitem__, flat.roles))
-            sides.append([letters[start:end] for start, end in pairwise(accumulate(flat.counts, initial=0))])
+            letters = list(map(INITIAL.__getitem__, flat.roles))
+            if not flat.single:
+                together = "".join(letters)
+                letters = [together[start:end] for start, end in pairwise(accumulate(flat.counts, initial=0))]
+            sides.append(letters)
         return list(map("/".join, zip(*sides, strict=True)))
 
     @cached_property
@@ -235,9 +265,9 @@ class ChatBatch(Batch):
         for flat in self.flat:
             if not all(flat.counts):
                 found.update(index for index, count in enumerate(flat.counts) if not count)
-            texts = flat.contents if flat.whole is None else [content or "" for content in flat.contents]
-            if not all(map(str.strip, texts)):  # type: ignore[arg-type]
-                empty = [index for index, text in enumerate(texts) if not (text or "").strip()]
+            texts: Any = flat.contents if flat.whole is None else [content or "" for content in flat.contents]
+            if not all(texts) or any(map(str.isspace, texts)):
+                empty = [index for index, text in enumerate(texts) if not text.strip()]
                 found.update(np.searchsorted(np.cumsum(flat.counts), empty, side="right").tolist())
         return sorted(found)
 
@@ -254,6 +284,20 @@ class ChatBatch(Batch):
     def message_keys(self) -> int | None:
         return 2 * self._given_messages if self.plain else None
 
+    @cached_property
+    def hashes(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        prompts, chosens, rejecteds = map(_hashes, self.flat)
+        return prompts, chosens, rejecteds
+
+    @cached_property
+    def characters(self) -> Numbers:
+        return np.stack([_characters(flat) for flat in self.flat])
+
+    @cached_property
+    def turns(self) -> Numbers:
+        """Shape (3, rows): how many messages prompt, chosen and rejected hold."""
+        return np.array([flat.counts for flat in self.flat], np.int32)
+
     def columns(self, kept: Sequence[bool] | None) -> dict[str, Any]:
         return dict(zip(SIDES, (flat if kept is None else _kept(flat, kept) for flat in self.flat), strict=True))
 
@@ -264,8 +308,9 @@ def _flat(conversations: list[list[Mapping[str, Any]]]) -> FlatMessages:
     counts = list(map(len, conversations))
     if set(map(len, messages)) <= {2}:
         try:
-            return FlatMessages(list(map(ROLE, messages)), list(map(CONTENT, messages)), counts)
-        except KeyError:  # a role and tool calls, without content
+            contents = list(map(CONTENT, messages))
+            return FlatMessages(list(map(ROLE, messages)), contents, counts, utf8=list(map(str.encode, contents)))
+        except (KeyError, TypeError):  # a role and tool calls, without content or with none
             pass
     conversations[:] = [
         [m if len(m) == 2 and "content" in m else canonical_message(m) for m in conversation]
@@ -281,4 +326,31 @@ def _kept(flat: FlatMessages, kept: Sequence[bool]) -> FlatMessages:
         list(compress(flat.contents, of_message)),
         list(compress(flat.counts, kept)),
         None if flat.whole is None else list(compress(flat.whole, of_message)),
+        None if flat.utf8 is None else list(compress(flat.utf8, of_message)),
     )
+
+
+def _hashes(flat: FlatMessages) -> list[bytes]:
+    """The hash of each conversation: ``side_hash`` in loops in C."""
+    digest: Callable[[Any], bytes] = xxhash.xxh3_128_digest
+    if flat.whole is None and flat.utf8 is not None:
+        of_messages = list(map(add, map(ROLE_TAGS.__getitem__, flat.roles), map(digest, flat.utf8)))
+    else:
+        assert flat.whole is not None
+        of_messages = list(map(message_hash, flat.whole))
+    if flat.single:
+        return list(map(digest, of_messages))
+    size = len(ROLE_TAGS["user"]) + len(digest(b""))
+    together, ends = b"".join(of_messages), accumulate(flat.counts, initial=0)
+    return [digest(together[size * start : size * end]) for start, end in pairwise(ends)]
+
+
+def _characters(flat: FlatMessages) -> Numbers:
+    texts: Any = flat.contents if flat.whole is None else [content or "" for content in flat.contents]
+    lengths = np.fromiter(map(len, texts), np.int32, len(texts))
+    if flat.single:
+        return lengths
+    ends = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    edges = ends[np.cumsum([0, *flat.counts])]
+    return np.asarray(edges[1:] - edges[:-1], np.int32)

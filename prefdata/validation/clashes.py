@@ -181,7 +181,7 @@ def masks(clashes: Sequence[Clash], rows: Rows, parts: Sequence[Done]) -> dict[s
         if clash.outcome == "kept":
             continue
         part, row = rows.part_of(clash.ordinal)
-        for name, count in parts[part].shards:
+        for name, count, _ in parts[part].shards:
             if row < count:
                 found.setdefault(name, np.ones(count, np.bool_))[row] = False
                 break

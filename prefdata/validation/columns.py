@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import compress, repeat
+from itertools import compress
 from typing import Any
 
 import orjson
 import xxhash
 
+from prefdata.records.ids import canonical, pair_hash
 from prefdata.validation.batch import Batch
-from prefdata.validation.duplicates import ID, Keys, keys_of
+from prefdata.validation.duplicates import ID, PROMPT, Keys, keys_of
 
 FOLDED = ("source", "score_chosen", "score_rejected")
 """Keys of a pair that have no column of their own and go into its metadata."""
-_SORTED = orjson.OPT_SORT_KEYS
 
 
 def columns_of(batch: Batch, kept: Sequence[bool] | None) -> tuple[dict[str, Any], Keys]:
     """The columns of the ``kept`` rows (of all with ``None``) but for where they came from, and their keys.
 
-    An id that no one gave is the XXH3-128 of the canonical JSON of prompt, chosen, rejected and tools, as
-    ``prefdata.records.codec.pair_id`` makes it.
+    An id that no one gave is the ``pair_hash`` of the row's sides and tools, as ``prefdata.records.codec.pair_id``
+    makes it.
     """
-    documents, *sides = (
-        column if kept is None else list(compress(column, kept)) for column in (batch.documents, *batch.sides)
-    )
+    documents = batch.documents if kept is None else list(compress(batch.documents, kept))
+    prompts, chosens, rejecteds = (side if kept is None else list(compress(side, kept)) for side in batch.hashes)
     # Loops in C over whole columns: at this place each call from Python would cost a tenth of parsing the row.
-    prompts, chosens, rejecteds = (list(map(orjson.dumps, side, repeat(None), repeat(_SORTED))) for side in sides)
-    pieces = zip(
-        repeat(b'{"chosen":'), chosens, repeat(b',"prompt":'), prompts, repeat(b',"rejected":'), rejecteds, repeat(b"}")
-    )
-    ids = list(map(xxhash.xxh3_128_hexdigest, map(b"".join, pieces)))
+    ids = list(map(xxhash.xxh3_128_hexdigest, map(b"".join, zip(prompts, chosens, rejecteds, strict=True))))
     columns: dict[str, Any] = {
         "id": ids,
         **batch.columns(kept),
@@ -41,11 +36,12 @@ def columns_of(batch: Batch, kept: Sequence[bool] | None) -> tuple[dict[str, Any
         "judgment_ids": None,
         "metadata": None,
     }
+    keys = keys_of(prompts, chosens, rejecteds)
     if not batch.bare:
         _add_extras(columns, documents, prompts, chosens, rejecteds)
-    digest = xxhash.xxh3_64_digest
-    keys = keys_of(map(digest, prompts), map(digest, chosens), map(digest, rejecteds))
-    if not batch.bare:
+        for index, tools in enumerate(columns["tools"] or ()):  # with other tools it is another prompt
+            if tools is not None:
+                keys[index, PROMPT] = xxhash.xxh3_64_intdigest(prompts[index] + tools.encode())
         given = (document.get("id") for document in documents)
         keys[:, ID] = [0 if id is None else xxhash.xxh3_64_intdigest(id.encode()) for id in given]
     return columns, keys
@@ -54,21 +50,19 @@ def columns_of(batch: Batch, kept: Sequence[bool] | None) -> tuple[dict[str, Any
 def _add_extras(
     columns: dict[str, Any],
     documents: Sequence[Mapping[str, Any]],
-    prompts: list[bytes],
-    chosens: list[bytes],
-    rejecteds: list[bytes],
+    prompts: Sequence[bytes],
+    chosens: Sequence[bytes],
+    rejecteds: Sequence[bytes],
 ) -> None:
-    """Fill in what rows hold beyond their sides (given as JSON); tools join the prompt in what tells rows apart."""
+    """Fill in what rows hold beyond their sides (given by their hashes)."""
     ids = columns["id"]
     tools: list[str | None] = [None] * len(documents)
     metadata: list[str | None] = [None] * len(documents)
     for index, document in enumerate(documents):
         if document.get("tools"):
-            text = orjson.dumps(document["tools"], option=_SORTED)
+            text = canonical(document["tools"])
             tools[index] = text.decode()
-            sides = (chosens[index], prompts[index], rejecteds[index], text)
-            ids[index] = xxhash.xxh3_128_hexdigest(b'{"chosen":%b,"prompt":%b,"rejected":%b,"tools":%b}' % sides)
-            prompts[index] += text
+            ids[index] = pair_hash(prompts[index], chosens[index], rejecteds[index], text)
         if "id" in document:
             ids[index] = document["id"]
         known = document.get("metadata")

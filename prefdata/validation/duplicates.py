@@ -1,6 +1,6 @@
 """Rows that share a prompt and both answers, found across the whole input with 40 bytes for each row.
 
-A row's key holds the XXH3 (64 bits) of its prompt and tools, of chosen and of rejected, each as canonical JSON. Two
+A row's key holds 64 bits each of the hashes (``side_hash``) of its prompt and tools, of chosen and of rejected. Two
 rows are of one group where the prompts agree and the sides do, in either order.
 """
 
@@ -35,8 +35,8 @@ class Group:
 
 
 def keys_of(prompts: Iterable[bytes], chosens: Iterable[bytes], rejecteds: Iterable[bytes]) -> Keys:
-    """Keys of rows from the 8-byte digests of their three sides."""
-    sides = [np.frombuffer(b"".join(digests), dtype=np.uint64) for digests in (prompts, chosens, rejecteds)]
+    """Keys of rows from the 16-byte hashes of their three sides."""
+    sides = [np.frombuffer(b"".join(digests), dtype=np.uint64)[::2] for digests in (prompts, chosens, rejecteds)]
     keys = np.zeros((len(sides[0]), KEY_COLUMNS), dtype=np.uint64)
     for column, side in enumerate(sides):
         keys[:, column] = side

@@ -11,7 +11,7 @@ from typing import IO
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 OVERLONG_KEPT_BYTES = 4096
-CHUNK_BYTES = 1 << 19
+CHUNK_BYTES = 1 << 20
 """Bytes read at once: small enough that what is made of them stays in the processor's cache."""
 BOM = b"\xef\xbb\xbf"
 

@@ -18,8 +18,8 @@ _HEX = np.full(256, -1, np.int32)
 for _digit in b"0123456789abcdefABCDEF":
     _HEX[_digit] = int(chr(_digit), 16)
 _NONE: Positions = np.empty(0, np.int64)
-RARE_BYTES = 2048
-"""A byte that stands more often than once in so many is found by comparing all bytes at once, not one place by one."""
+FEW = 16
+"""A byte that stands more often is found by comparing all bytes at once, not one place by one."""
 
 
 class Scan:
@@ -66,10 +66,9 @@ class Scan:
 
     def _find(self, byte: int) -> Positions:
         found, at = [], self.data.find(byte)
-        most = len(self.data) // RARE_BYTES
         while at >= 0:
             found.append(at)
-            if len(found) > most:
+            if len(found) > FEW:
                 return np.flatnonzero(self.letters == byte)
             at = self.data.find(byte, at + 1)
         return np.array(found, np.int64) if found else _NONE

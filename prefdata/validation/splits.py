@@ -30,6 +30,8 @@ class Piece:
 
     shard: str
     rows: int
+    sha256: str
+    """Of the whole shard."""
     stay: npt.NDArray[np.bool_] | None = None
     """Which of its rows; all with ``None``."""
 
@@ -73,7 +75,7 @@ def splits_of(
     ``stay`` says for each shard that lost rows which of them stay, ``sides`` for each shard which rows go to eval.
     """
     splits: dict[str, list[Piece]] = {}
-    for name, rows in (shard for part in parts for shard in part.shards):
+    for name, rows, sha256 in (shard for part in parts for shard in part.shards):
         stays = stay.get(name)
         if sides is None:
             masks = {TRAIN: stays}
@@ -83,7 +85,7 @@ def splits_of(
         for split, mask in masks.items():
             count = rows if mask is None else int(mask.sum())
             if count:
-                splits.setdefault(split, []).append(Piece(name, count, mask))
+                splits.setdefault(split, []).append(Piece(name, count, sha256, mask))
     return {split: splits[split] for split in (TRAIN, EVAL) if split in splits}
 
 
@@ -116,7 +118,7 @@ def by_shard(parts: Sequence[Done], sides: Mapping[int, npt.NDArray[np.bool_]]) 
     found = {}
     for part in parts:
         at = 0
-        for name, rows in part.shards:
+        for name, rows, _ in part.shards:
             found[name] = sides[part.number][at : at + rows]
             at += rows
     return found

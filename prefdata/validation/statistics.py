@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from prefdata.records.arrow import SIDES, Form
+from prefdata.validation.batch import Batch, ChatBatch
 
+Sizes = npt.NDArray[np.int32]
+SIZES = "sizes"
+"""The file in which a part leaves the sizes of its rows."""
 BINS = 40
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
@@ -31,7 +32,7 @@ class Distribution:
         made._counts.update(counts)
         return made
 
-    def add(self, values: npt.NDArray[np.int64]) -> None:
+    def add(self, values: npt.NDArray[Any]) -> None:
         """Add values."""
         found, counts = np.unique(values, return_counts=True)
         for value, count in zip(found.tolist(), counts.tolist(), strict=True):
@@ -105,24 +106,27 @@ def _round_step(least: float) -> int:
         size *= 10
 
 
-def statistics_of(shards: Sequence[Path], form: Form) -> dict[str, Any]:
-    """Rows, and for each side its length in characters; for conversations also turns."""
+def sizes_of(batch: Batch) -> Sizes:
+    """Shape (rows, 3): the characters of prompt, chosen and rejected; for conversations (rows, 6), with their turns."""
+    if isinstance(batch, ChatBatch):
+        return np.concatenate((batch.characters, batch.turns)).T
+    return batch.characters.T
+
+
+def statistics_of(parts: Iterable[Sizes], form: Form) -> dict[str, Any]:
+    """Rows, and for each side its length in characters; for conversations also turns. ``parts`` of sizes are rows."""
     lengths = {side: Distribution() for side in SIDES}
     turns = {side: Distribution() for side in SIDES}
     difference, rows, longer = Distribution(), 0, 0
-    for path in shards:
-        with pa.memory_map(str(path)) as source:
-            for batch in pa.ipc.open_stream(source):
-                rows += batch.num_rows
-                characters = {}
-                for side in SIDES:
-                    column = batch.column(batch.schema.get_field_index(side))
-                    characters[side] = _characters(column, form)
-                    lengths[side].add(characters[side])
-                    if form == "chat":
-                        turns[side].add(_turns(column))
-                difference.add(characters["chosen"] - characters["rejected"])
-                longer += int(np.count_nonzero(characters["chosen"] > characters["rejected"]))
+    for sizes in parts:
+        rows += len(sizes)
+        for column, side in enumerate(SIDES):
+            lengths[side].add(sizes[:, column])
+            if form == "chat":
+                turns[side].add(sizes[:, len(SIDES) + column])
+        more = sizes[:, 1] - sizes[:, 2]
+        difference.add(more)
+        longer += int(np.count_nonzero(more > 0))
     return {
         "rows": rows,
         "characters": {
@@ -138,21 +142,3 @@ def statistics_of(shards: Sequence[Path], form: Form) -> dict[str, Any]:
         },
         **({"turns": {side: turns[side].summary() for side in SIDES}} if form == "chat" else {}),
     }
-
-
-def _characters(column: pa.Array, form: Form) -> npt.NDArray[np.int64]:
-    """Characters of each row's side; a conversation's are those of its turns together."""
-    if form == "text":
-        return _numbers(pc.utf8_length(column))
-    contents = pc.fill_null(pc.utf8_length(pc.struct_field(column.values, "content")), 0)
-    sums = np.concatenate(([0], np.cumsum(_numbers(contents))))
-    offsets = _numbers(column.offsets)
-    return np.asarray(sums[offsets[1:]] - sums[offsets[:-1]], np.int64)
-
-
-def _turns(column: pa.Array) -> npt.NDArray[np.int64]:
-    return _numbers(pc.list_value_length(column))
-
-
-def _numbers(array: pa.Array) -> npt.NDArray[np.int64]:
-    return np.asarray(array.to_numpy(zero_copy_only=False), np.int64)

@@ -274,7 +274,8 @@ def _assembled(
     splits = splits_of(found.parts, stay, None if sides is None else by_shard(found.parts, sides))
     entries = assemble.write_splits(built, left, splits)
     assemble.assert_written(built, entries, result.counts)
-    figures = assemble.statistics(built, entries, result.form, found.sources)
+    gone = np.array(found.gone, np.int64)
+    figures = assemble.statistics(found.parts, left, gone, result.form, found.sources)
     result = replace(result, statistics={**figures, **result.statistics})
     splits_ = {"splits": {split: {"rows": sum(s["rows"] for s in shards)} for split, shards in entries.items()}}
     (built / assemble.PAGE).write_bytes(html_page(replace(result, manifest=splits_)).encode())

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ from prefdata.validation.quarantine import record_of
 from prefdata.validation.registry import Rule, selected
 from prefdata.validation.sampling import Sample, add_rows
 from prefdata.validation.splits import HASHES, split_hashes
+from prefdata.validation.statistics import SIZES, sizes_of
 from prefdata.validation.tokens import TokenCounts, TokenSettings
 
 LINES_PER_BATCH = 512
@@ -140,6 +141,14 @@ class Lines:
         return self.kept + self.quarantined + self.dropped + self.blank == self.lines
 
 
+class Shard(NamedTuple):
+    """A file of rows in Arrow that a part left."""
+
+    name: str
+    rows: int
+    sha256: str
+
+
 @dataclass(slots=True)
 class Done:
     """What a part came to."""
@@ -148,8 +157,7 @@ class Done:
     tally: Tally
     lines: dict[int, Lines] = field(default_factory=dict)
     """By input."""
-    shards: list[tuple[str, int]] = field(default_factory=list)
-    """File name and rows of each shard."""
+    shards: list[Shard] = field(default_factory=list)
     origins: dict[int, Origin] = field(default_factory=dict)
     """Where rows from quarantine records stood before, by the row's place among the rows kept."""
     sources: Counter[str] = field(default_factory=Counter)
@@ -216,6 +224,7 @@ class _Writer:
         self._where = self._open("where")
         self._refused = self._open("refused") if write else None
         self._refused_where = self._open("refused-where")
+        self._sizes = self._open(SIZES) if write else None
         self._split = self._open(HASHES) if settings.split else None
         self._recorded = self._open(RECORDED) if settings.record else None
 
@@ -288,6 +297,9 @@ class _Writer:
             keys[:, MARKS] = [MARK[worst.get(line)] for line in lines.tolist()]
         self._keys.write(keys.tobytes())
         add_rows(self.done.sample, keys, rows, mask, self.done.kept)
+        if self._sizes is not None:
+            sizes = sizes_of(rows)
+            self._sizes.write((sizes if mask is None else sizes[mask]).tobytes())
         if self._split is not None:
             prompts = rows.prompts if mask is None else list(compress(rows.prompts, mask))
             self._split.write(split_hashes(prompts).tobytes())
@@ -330,7 +342,7 @@ class _Writer:
     def _close_shard(self) -> None:
         if self._shard is not None:
             self._shard.close()
-            self.done.shards.append((self._shard.path.name, self._shard.rows))
+            self.done.shards.append(Shard(self._shard.path.name, self._shard.rows, self._shard.sha256))
             self._shard = None
         self._shard_bytes = 0
 
