@@ -128,7 +128,11 @@ def _severities(_context: click.Context, _parameter: click.Parameter, values: tu
     help="Write the report as one HTML page with plots; with -o it is in DATASET/report.html anyway.",
 )
 @click.option("--show", type=click.IntRange(min=0), default=5, show_default=True, help="Findings shown of each rule.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the work.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Processes that share the work.  [default: for large inputs one for each processor, 8 at most; else 1]",
+)
 @limit
 @overwrite
 @quiet

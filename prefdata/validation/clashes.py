@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import orjson
 
 from prefdata.types import Severity
 from prefdata.validation.baseline import Known, row_hash
-from prefdata.validation.cycles import cycles
-from prefdata.validation.duplicates import KEY_COLUMNS, MARKS, groups, same_ids
+from prefdata.validation.buckets import Buckets, read_keys
+from prefdata.validation.cycles import Cycle, cycles
+from prefdata.validation.duplicates import ID, MARKS, PROMPT, Group, Keys, groups, same_ids
 from prefdata.validation.findings import SEVERITIES, Found, Origin, Outcome, Tally
 from prefdata.validation.inputs import Input
 from prefdata.validation.lines import BOM, line_at
@@ -24,6 +26,8 @@ from prefdata.validation.registry import DatasetHit, Rule, Stage
 from prefdata.validation.work import NO_SOURCE, Done, Segment, part_file, read, source_of
 
 OTHERS_NAMED = 3
+PARTS_HELD = 4
+"""Parts whose keys and places are held in memory at once."""
 
 
 @dataclass(slots=True)
@@ -49,20 +53,31 @@ class Settled:
 
 
 class Rows:
-    """All rows that the row rules kept: their keys, and where each stands; read from what the parts left."""
+    """All rows that the row rules kept: their keys, and where each stands; read from what the parts left.
+
+    Rows are best asked for in the order of the input: that of a part is read once, and held while it is asked for.
+    """
 
     def __init__(self, parts: Sequence[Done], inputs: Sequence[Input], folder: Path) -> None:
         self._parts, self._inputs = parts, inputs
+        self.folder = folder
         self._firsts = np.cumsum([0, *(part.kept for part in parts)])
-        keys = [
-            np.fromfile(part_file(folder, part.number, "keys"), np.uint64).reshape(-1, KEY_COLUMNS) for part in parts
-        ]
-        self.keys = np.concatenate(keys) if keys else np.empty((0, KEY_COLUMNS), np.uint64)
-        self._where = [_mapped(part_file(folder, part.number, "where")) for part in parts]
+        # A file that stays mapped stays open: the parts may be more than files that may be open at once.
+        self._keys = lru_cache(PARTS_HELD)(lambda index: read_keys(self.keys[index]))
+        self._where = lru_cache(PARTS_HELD)(lambda index: _read_places(part_file(folder, parts[index].number, "where")))
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    @property
+    def keys(self) -> list[Path]:
+        """The files in which the parts left the keys of their rows."""
+        return [part_file(self.folder, part.number, "keys") for part in self._parts]
 
     def worst(self, ordinal: int) -> Severity | None:
         """The severity of the worst finding that a row had so far."""
-        code = int(self.keys[ordinal, MARKS])
+        part, row = self.part_of(ordinal)
+        code = int(self._keys(part)[row, MARKS])
         return SEVERITIES[code - 1] if code else None
 
     def part_of(self, ordinal: int) -> tuple[int, int]:
@@ -73,7 +88,7 @@ class Rows:
     def place(self, ordinal: int) -> tuple[int, int, int]:
         """Input, line and byte of the physical line that holds a row."""
         part, row = self.part_of(ordinal)
-        index, line, byte = self._where[part][row].tolist()
+        index, line, byte = self._where(part)[row].tolist()
         return index, line, byte
 
     def origin(self, ordinal: int) -> Origin:
@@ -130,11 +145,25 @@ def find_clashes(rows: Rows, rules: Sequence[Rule], near: float | None = None) -
 
 def _things(rows: Rows, near: float | None) -> Iterator[tuple[Stage, Iterable[Any]]]:
     """What the rules over all rows look at, by their stage; looked for only when it is asked for."""
-    yield "dataset", groups(rows.keys)
-    yield "ids", same_ids(rows.keys)
-    yield "cycles", cycles(rows.keys)
+    by_prompt = Buckets(rows.keys, len(rows), rows.folder, PROMPT)
+    yield "dataset", _in_each(by_prompt, groups)
+    by_id = Buckets(rows.keys, len(rows), rows.folder, ID)
+    yield "ids", _in_each(by_id, same_ids)
+    by_id.remove()
+    yield "cycles", _in_each(by_prompt, cycles)
+    by_prompt.remove()
     if near is not None:
-        yield "near", near_duplicates(rows.keys, rows.raws, near)
+        keys = [read_keys(path) for path in rows.keys]
+        yield "near", near_duplicates(np.concatenate(keys), rows.raws, near) if keys else ()
+
+
+def _in_each(
+    buckets: Buckets, find: Callable[[Keys], Iterator[Group]] | Callable[[Keys], Iterator[Cycle]]
+) -> Iterator[Group | Cycle]:
+    """What is found in each bucket, told by the places of its rows among all rows."""
+    for keys, ordinals in buckets:
+        for thing in find(keys):
+            yield replace(thing, ordinals=tuple(ordinals[list(thing.ordinals)].tolist()))
 
 
 def _add(clash: Clash, rule: Rule, found: DatasetHit, rows: Rows) -> None:
@@ -195,7 +224,6 @@ def _named(rows: Rows, others: Sequence[int]) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 
-def _mapped(path: Path) -> npt.NDArray[np.int64]:
-    if path.stat().st_size == 0:
-        return np.empty((0, 3), np.int64)
-    return np.memmap(path, np.int64, mode="r").reshape(-1, 3)
+def _read_places(path: Path) -> npt.NDArray[np.int64]:
+    """Shape (rows, 3): input, line and byte of each row of a part."""
+    return np.fromfile(path, np.int64).reshape(-1, 3)

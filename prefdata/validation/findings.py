@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -60,6 +60,8 @@ class Tally:
 
     limit: int
     """Examples kept for each rule."""
+    before: Mapping[str, int] = field(default_factory=dict)
+    """Examples that earlier parts of the input are known to have kept: so many less are kept here."""
     findings: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
@@ -108,7 +110,7 @@ class Tally:
             by_code[next(rule.code for rule, _ in found if rule.action == action)] += 1
         for finding, (_, hit) in zip(findings, found, strict=True):
             shown = self.examples.setdefault(finding.code, [])
-            if len(shown) < self.limit and finding.code not in old:
+            if len(shown) + self.before.get(finding.code, 0) < self.limit and finding.code not in old:
                 shown.append(example_of(finding, hit, raw))
         return findings, self._graded(before, [f.severity for f in findings if f.code not in old])
 

@@ -18,6 +18,8 @@ from prefdata.validation.work import PART_BYTES, Part, Segment
 
 CONVERT = "prefdata convert {name} -o pairs.jsonl"
 HEAD_BYTES = 1 << 16
+MOST_PARTS = 1024
+"""Each becomes a file of the dataset, which is mapped into memory whole; systems limit how many can be."""
 MAGIC = {
     b"\x1f\x8b": ("gzip data", "rename it to {name}.gz"),
     b"\x28\xb5\x2f\xfd": ("Zstandard data", "rename it to {name}.zst"),
@@ -73,13 +75,14 @@ def open_inputs(names: Sequence[str], folder: Path) -> list[Input]:
 
 
 def parts_of(inputs: Sequence[Input]) -> Iterator[Part]:
-    """The inputs in parts of about ``PART_BYTES``, in order; how they are cut depends on the files alone."""
+    """The inputs in parts of about ``part_bytes``, in order; how they are cut depends on the files alone."""
     waiting: list[Segment] = []
     size = number = 0
+    most = part_bytes(inputs)
     for index, given in enumerate(inputs):
-        for segment in _segments(index, given):
-            length = PART_BYTES if segment.end is None else segment.end - segment.start
-            if waiting and size + length > PART_BYTES:
+        for segment in _segments(index, given, most):
+            length = most if segment.end is None else segment.end - segment.start
+            if waiting and size + length > most:
                 yield Part(number, tuple(waiting))
                 waiting, size, number = [], 0, number + 1
             waiting.append(segment)
@@ -88,7 +91,12 @@ def parts_of(inputs: Sequence[Input]) -> Iterator[Part]:
         yield Part(number, tuple(waiting))
 
 
-def _segments(index: int, given: Input) -> Iterator[Segment]:
+def part_bytes(inputs: Sequence[Input]) -> int:
+    """Bytes of a part, and so of a shard: so many that large inputs are not cut into more than ``MOST_PARTS``."""
+    return max(PART_BYTES, -(-sum(given.size() or 0 for given in inputs) // MOST_PARTS))
+
+
+def _segments(index: int, given: Input, most: int) -> Iterator[Segment]:
     total = given.size()
     if total is None:
         yield Segment(index, given.name, given.source.name)
@@ -96,7 +104,7 @@ def _segments(index: int, given: Input) -> Iterator[Segment]:
     start = 0
     with given.source.open() as file:
         while start < total:
-            file.seek(min(start + PART_BYTES, total))
+            file.seek(min(start + most, total))
             while (chunk := file.read(HEAD_BYTES)) and b"\n" not in chunk:
                 pass
             end = file.tell() - len(chunk) + chunk.index(b"\n") + 1 if chunk else total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,6 +21,10 @@ from prefdata.validation.sampling import Sample, bits_for
 from prefdata.validation.tokens import TokenCounts
 from prefdata.validation.work import Done, Lines, Part, Segment, Settings, read, run_part
 
+MOST_JOBS = 8
+"""Processes started unasked: each needs some 150 MB."""
+PARTS_A_JOB = 2
+"""Parts from which starting a process pays: that takes as long as half a part."""
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Told the bytes of (decompressed) input that are checked, and how many there are where that is known."""
 
@@ -72,7 +77,7 @@ def gather(
     *,
     write: bool,
     limit: int | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
     progress: Progress | None = None,
 ) -> Gathered:
     """Check every line of ``inputs``; what the parts leave lies in ``folder``."""
@@ -88,6 +93,7 @@ def gather(
 
     settings = replace(settings, bits=bits_for(total) if limit is None else 0)
     plan = list(parts_of(inputs))
+    jobs = jobs_for(len(plan)) if jobs is None else jobs
     if jobs > 1 and limit is None and len(plan) > 1:
         parts = list(_in_processes(_numbered(plan), settings, folder, write, jobs, report))
     else:
@@ -108,6 +114,12 @@ def gather(
     return Gathered(parts, tally, rows, clashes, receipts, sources, sample, tokens=tokens)
 
 
+def jobs_for(parts: int) -> int:
+    """Processes that are worth starting for so many parts: one for each processor that this process may use."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(processors, MOST_JOBS, parts // PARTS_A_JOB))
+
+
 def _one_by_one(
     plan: Sequence[Part],
     settings: Settings,
@@ -117,13 +129,16 @@ def _one_by_one(
     report: Callable[[int], None],
 ) -> Iterator[Done]:
     lines: Counter[int] = Counter()
+    shown: Counter[str] = Counter()
     for part in plan:
         numbered = tuple(replace(segment, line=1 + lines[segment.input]) for segment in part.segments)
         left = None if limit is None else limit - lines.total()
         if left == 0:
             return
         # A part holds several segments only where each is a whole small input, or where it is the first of one.
-        done = run_part(replace(part, segments=numbered, limit=left), settings, folder, write=write, progress=report)
+        part = replace(part, segments=numbered, limit=left, shown=Counter(shown))
+        done = run_part(part, settings, folder, write=write, progress=report)
+        shown.update({code: len(examples) for code, examples in done.tally.examples.items()})
         for index, receipt in done.lines.items():
             lines[index] += receipt.lines
         yield done
@@ -156,25 +171,28 @@ def _in_processes(
 ) -> Iterator[Done]:
     """The parts in order, at most two of them waiting for each process."""
     waiting: deque[tuple[Part, Future[Done]]] = deque()
+    shown: Counter[str] = Counter()
     # Processes are forked from one that has imported what they need and has no threads, which fork would break.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["prefdata.validation.check", "prefdata.validation.work"])
     with ProcessPoolExecutor(jobs, context, keep_freed_memory) as pool:
         try:
             for part in plan:
+                part = replace(part, shown=Counter(shown))
                 waiting.append((part, pool.submit(_run_silently, part, settings, folder, write)))
                 if len(waiting) > 2 * jobs:
-                    yield _next(waiting, report)
+                    yield _next(waiting, shown, report)
             while waiting:
-                yield _next(waiting, report)
+                yield _next(waiting, shown, report)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _next(waiting: deque[tuple[Part, Future[Done]]], report: Callable[[int], None]) -> Done:
+def _next(waiting: deque[tuple[Part, Future[Done]]], shown: Counter[str], report: Callable[[int], None]) -> Done:
     part, future = waiting.popleft()
     done = future.result()
+    shown.update({code: len(examples) for code, examples in done.tally.examples.items()})
     report(sum(segment.end - segment.start for segment in part.segments if segment.end is not None))
     return done
 

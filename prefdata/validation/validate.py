@@ -61,7 +61,7 @@ def validate(
     limit: int | None = None,
     overwrite: bool = False,
     examples: int = 20,
-    jobs: int = 1,
+    jobs: int | None = 1,
     report: str | Path | None = None,
     parquet: bool = False,
     progress: Progress | None = None,
@@ -100,8 +100,8 @@ def validate(
     "prefdata" for those of ``train dpo``, "trl" for those of stock TRL. ``max_length`` is the limit of tokens,
     ``chat_template`` a file to use in place of the model's own.
 
-    ``examples`` findings of each rule are kept in detail. ``jobs`` processes share the work; the result does not
-    depend on their number.
+    ``examples`` findings of each rule are kept in detail. ``jobs`` processes share the work (``None`` for as many as
+    there are processors and the size of the input is worth); the result does not depend on their number.
 
     Raises InputError where an input cannot be read or is no JSONL, UsageError for rules that do not exist or cannot be
     ignored, OutputExistsError where finished work stands at ``output``, UsageError where ``fix`` cannot write.

@@ -38,7 +38,9 @@ from prefdata.validation.tokens import TokenCounts, TokenSettings
 
 LINES_PER_BATCH = 512
 PART_BYTES = 32 << 20
-"""Input bytes of one part, and so of one shard."""
+"""Input bytes of one part, and so of one shard, as long as that does not make too many."""
+SHARDS_ALIKE = 64
+"""After so many shards of one input whose size is not known they become twice as large."""
 BUFFER_BYTES = 1 << 18
 SOURCES_COUNTED = 1000
 NO_SOURCE, OTHER_SOURCES = "", "…"
@@ -118,6 +120,8 @@ class Part:
     segments: tuple[Segment, ...]
     limit: int | None = None
     """Lines to take at most."""
+    shown: Mapping[str, int] = field(default_factory=dict)
+    """Examples of each rule that parts before this one are known to show."""
 
 
 @dataclass(slots=True)
@@ -176,7 +180,7 @@ def run_part(part: Part, settings: Settings, folder: Path, *, write: bool, progr
 
     ``progress`` is told the bytes of input read. Raises InputError where compressed data is damaged.
     """
-    with uncollected(), _Writer(part.number, settings, folder, write) as writer:
+    with uncollected(), _Writer(part, settings, folder, write) as writer:
         left = part.limit
         for segment in part.segments:
             for batch in read(segment):
@@ -206,8 +210,8 @@ def read(segment: Segment, size: int = LINES_PER_BATCH) -> Iterator[LineBatch]:
 class _Writer:
     """Where the rows and lines of one part go."""
 
-    def __init__(self, number: int, settings: Settings, folder: Path, write: bool) -> None:
-        self.done = Done(number, Tally(settings.examples))
+    def __init__(self, part: Part, settings: Settings, folder: Path, write: bool) -> None:
+        self.done = Done(part.number, Tally(settings.examples, part.shown))
         self._checker = Checker(
             settings.rules, settings.form, chat=settings.chat, against=settings.against, tokens=settings.tokens
         )
@@ -251,7 +255,7 @@ class _Writer:
         if checked.rows is not None:
             receipt.kept += self._keep(segment, batch, checked, offsets, worst)
         self._shard_bytes += batch.end - batch.byte
-        if self._shard_bytes >= PART_BYTES and segment.end is None:
+        if segment.end is None and self._shard_bytes >= PART_BYTES << len(self.done.shards) // SHARDS_ALIKE:
             self._close_shard()
 
     def _note(

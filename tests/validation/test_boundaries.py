@@ -17,7 +17,7 @@ from prefdata.errors import DatasetError, InputError, UsageError
 from prefdata.records.output import State
 from tests.conftest import Run
 from tests.here import run_here
-from tests.validation.rows import chat, text, turns, write
+from tests.validation.rows import text, write
 
 
 @pytest.mark.parametrize(
@@ -150,24 +150,3 @@ def test_a_file_that_changes_meanwhile_gives_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was changed while it was read"):
         library.validate(pairs, output=tmp_path / "out", progress=append)
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
-    """Peak resident memory of a whole run on 45 MB and on 135 MB of conversations; all rows differ."""
-    script = (
-        "import re, sys; from prefdata.validation.validate import validate; "
-        "validate(sys.argv[1], output=sys.argv[2]); "
-        "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
-    )
-    peaks = []
-    for count in (4000, 12000):
-        path, body = tmp_path / f"{count}.jsonl", "x" * 5500
-        with path.open("wb") as file:
-            for number in range(count):
-                row = chat(turns(f"{number} {body}"), turns(body, first="assistant"))
-                file.write(orjson.dumps(row) + b"\n")
-        command = [sys.executable, "-c", script, str(path), str(tmp_path / f"out{count}")]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peaks.append(int(done.stdout) / 1024)
-    assert peaks[1] < peaks[0] + 30, f"peaks of {peaks} MB"

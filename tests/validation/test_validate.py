@@ -304,6 +304,14 @@ def test_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monke
     assert found == sorted(set(found))
 
 
+def test_a_duplicate_is_found_past_a_row_that_swaps_prompt_and_answer(tmp_path: Path) -> None:
+    rows = []
+    for n in range(40):
+        rows += [text(f"a{n}", f"b{n}", f"c{n}"), text(f"b{n}", f"a{n}", f"c{n}"), text(f"a{n}", f"b{n}", f"c{n}")]
+    counts = library.validate(write(tmp_path / "in.jsonl", *rows), fail_on="never").counts
+    assert (counts.kept, counts.dropped_by_code) == (80, {"PRF003": 40})
+
+
 def test_statistics_are_those_of_the_rows_kept(tmp_path: Path) -> None:
     rows = [chat(turns("日本", "b", "c"), source="x"), chat(turns("aa"), metadata={"source": "y"}), chat(turns("aa"))]
     manifest = library.validate(write(tmp_path / "in.jsonl", *rows, rows[0]), output=tmp_path / "out").manifest
