@@ -126,7 +126,7 @@ class ShardWriter:
         self.rows = 0
         self._held: list[pa.RecordBatch] = []
         self._held_rows = self._held_bytes = 0
-        self._file = _HashedFile(path)
+        self._file = HashedFile(path)
         self._writer = pa.ipc.new_stream(self._file, self.schema)
         self._thread = ThreadPoolExecutor(1, "shard")
         self._writing: Future[None] | None = None
@@ -189,7 +189,7 @@ class ShardWriter:
         self.close()
 
 
-class _HashedFile(io.RawIOBase):
+class HashedFile(io.RawIOBase):
     """A new file that is hashed while it is written, from memory that the processor has just touched."""
 
     def __init__(self, path: Path) -> None:
@@ -265,8 +265,14 @@ def number_array(values: Sequence[float | None] | npt.NDArray[Any], kind: pa.Dat
     return pa.Array.from_buffers(kind, len(stored), [bitmap, pa.py_buffer(stored)])
 
 
+def bool_array(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
+    """Truth values as an array."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bitmap(values)])
+
+
 def _bitmap(valid: Iterable[bool]) -> pa.Buffer:
-    return pa.py_buffer(np.packbits(np.fromiter(valid, np.bool_), bitorder="little"))
+    bits = valid if isinstance(valid, np.ndarray) else np.fromiter(valid, np.bool_)
+    return pa.py_buffer(np.packbits(bits, bitorder="little"))
 
 
 def _lists(counts: npt.NDArray[np.int32], values: pa.Array) -> pa.ListArray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from prefdata.records.arrow import Form, write_split_files
+from prefdata.records.arrow import Form, HashedFile, bool_array, write_split_files
 from prefdata.records.dataset import write_manifest
 from prefdata.records.ids import content_id, file_sha256
 from prefdata.validation.clashes import Settled
@@ -24,6 +27,8 @@ from prefdata.version import __version__
 
 QUARANTINE, DROPPED, REPORT, PAGE = "quarantine.jsonl", "dropped.jsonl", "report.json", "report.html"
 PARQUET = "parquet"
+MOST_THREADS = 4
+"""Threads that write shards again which lost rows: each holds a batch of some 16 MB twice."""
 TOOLS = ("jsonschema-rs", "numpy", "orjson", "pyarrow", "xxhash")
 
 
@@ -58,24 +63,40 @@ def _refused(parts: Sequence[Done], left: Path) -> Iterator[tuple[tuple[int, int
 def write_splits(folder: Path, left: Path, splits: Mapping[str, Sequence[Piece]]) -> dict[str, list[dict[str, Any]]]:
     """Move the shards that the parts ``left`` into ``folder``/train and /eval; gives their entries in the manifest."""
     made: dict[str, list[dict[str, Any]]] = {}
-    for split, pieces in splits.items():
-        within = folder / split
-        within.mkdir()
-        made[split] = []
-        for number, piece in enumerate(pieces):
-            final = within / f"data-{number:05}-of-{len(pieces):05}.arrow"
-            sha256 = piece.sha256
-            if piece.stay is None:
-                (left / piece.shard).rename(final)
-            else:
-                _filtered(left / piece.shard, final, piece.stay)
-                sha256 = file_sha256(final)
-            entry = {"path": f"{split}/{final.name}", "sha256": sha256, "rows": piece.rows}
-            made[split].append({**entry, "bytes": final.stat().st_size})
-        names = [Path(str(entry["path"])).name for entry in made[split]]
-        write_split_files(within, split, names, content_id([entry["sha256"] for entry in made[split]])[:16])
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), "filter") as pool:
+        for split, pieces in splits.items():
+            (folder / split).mkdir()
+            files = [folder / split / f"data-{number:05}-of-{len(pieces):05}.arrow" for number in range(len(pieces))]
+            hashes = list(pool.map(partial(_place, left), pieces, files))
+            made[split] = [
+                {
+                    "path": f"{split}/{file.name}",
+                    "sha256": sha256,
+                    "rows": piece.rows,
+                    "bytes": file.stat().st_size,
+                }
+                for piece, file, sha256 in zip(pieces, files, hashes, strict=True)
+            ]
+            write_split_files(folder / split, split, [file.name for file in files], content_id(hashes)[:16])
     (folder / "dataset_dict.json").write_bytes(orjson.dumps({"splits": list(made)}))
     return made or {TRAIN: []}
+
+
+def _place(left: Path, piece: Piece, file: Path) -> str:
+    """Move a shard to ``file``, or write there the rows of it that stay; gives its SHA-256."""
+    if piece.stay is None:
+        (left / piece.shard).rename(file)
+        return piece.sha256
+    at = 0
+    with pa.memory_map(str(left / piece.shard)) as source, HashedFile(file) as copy:
+        reader = pa.ipc.open_stream(source)
+        with pa.ipc.new_stream(copy, reader.schema) as writer:
+            for batch in reader:
+                kept = batch.filter(bool_array(piece.stay[at : at + batch.num_rows]))
+                if kept.num_rows:
+                    writer.write_batch(kept)
+                at += batch.num_rows
+        return copy.digest.hexdigest()
 
 
 def write_parquet(folder: Path, entries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
@@ -94,19 +115,6 @@ def write_parquet(folder: Path, entries: Mapping[str, Sequence[Mapping[str, Any]
                         writer.write_batch(batch)
             names.append(name)
     return names
-
-
-def _filtered(path: Path, copy: Path, stay: npt.NDArray[np.bool_]) -> None:
-    """A copy of a shard with only the rows that stay."""
-    at = 0
-    with pa.memory_map(str(path)) as source:
-        reader = pa.ipc.open_stream(source)
-        with pa.ipc.new_stream(str(copy), reader.schema) as writer:
-            for batch in reader:
-                kept = batch.filter(pa.array(stay[at : at + batch.num_rows]))
-                if kept.num_rows:
-                    writer.write_batch(kept)
-                at += batch.num_rows
 
 
 def statistics(
