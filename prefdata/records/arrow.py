@@ -101,9 +101,7 @@ class FlatMessages:
         if self.whole is None:
             columns += [pa.nulls(len(self.roles), kind) for kind in (pa.list_(TOOL_CALL), pa.string(), pa.string())]
         else:
-            calls = (message.get("tool_calls") for message in self.whole)
-            stored = [[_stored_call(item) for item in call] if call else None for call in calls]
-            columns.append(pa.array(stored, pa.list_(TOOL_CALL)))
+            columns.append(_calls_array([message.get("tool_calls") or None for message in self.whole]))
             columns += [text_array([message.get(name) for message in self.whole]) for name in ("tool_call_id", "name")]
         messages = pa.StructArray.from_arrays(columns, fields=list(MESSAGE))
         return _lists(np.fromiter(self.counts, np.int32, len(self.counts)), messages)
@@ -275,11 +273,25 @@ def _bitmap(valid: Iterable[bool]) -> pa.Buffer:
     return pa.py_buffer(np.packbits(bits, bitorder="little"))
 
 
-def _lists(counts: npt.NDArray[np.int32], values: pa.Array) -> pa.ListArray:
+def _lists(counts: npt.NDArray[np.int32], values: pa.Array, bitmap: pa.Buffer | None = None) -> pa.ListArray:
     """Lists of so many of the values each."""
     offsets = np.zeros(len(counts) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
-    return pa.ListArray.from_arrays(number_array(offsets, pa.int32()), values)
+    kind = pa.list_(values.type)
+    return pa.ListArray.from_buffers(kind, len(counts), [bitmap, pa.py_buffer(offsets)], children=[values])
+
+
+def _calls_array(calls: Sequence[Sequence[Mapping[str, Any]] | None]) -> pa.ListArray:
+    """The tool calls of messages, null where a message has none."""
+    stored = [_stored_call(call) for some in calls if some for call in some]
+    functions = [call["function"] for call in stored]
+    function = pa.StructArray.from_arrays(
+        [text_array([of[name] for of in functions]) for name in ("name", "arguments")], fields=list(FUNCTION)
+    )
+    columns = [text_array([call[name] for call in stored]) for name in ("id", "type")]
+    values = pa.StructArray.from_arrays([*columns, function], fields=list(TOOL_CALL))
+    counts = np.fromiter((len(some or ()) for some in calls), np.int32, len(calls))
+    return _lists(counts, values, _bitmap(some is not None for some in calls))
 
 
 def messages_array(conversations: Sequence[Sequence[Mapping[str, Any]]]) -> pa.ListArray:

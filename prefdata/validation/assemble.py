@@ -27,7 +27,7 @@ from prefdata.version import __version__
 
 QUARANTINE, DROPPED, REPORT, PAGE = "quarantine.jsonl", "dropped.jsonl", "report.json", "report.html"
 PARQUET = "parquet"
-MOST_THREADS = 4
+MOST_THREADS = 2
 """Threads that write shards again which lost rows: each holds a batch of some 16 MB twice."""
 TOOLS = ("jsonschema-rs", "numpy", "orjson", "pyarrow", "xxhash")
 
@@ -88,7 +88,7 @@ def _place(left: Path, piece: Piece, file: Path) -> str:
         (left / piece.shard).rename(file)
         return piece.sha256
     at = 0
-    with pa.memory_map(str(left / piece.shard)) as source, HashedFile(file) as copy:
+    with pa.OSFile(str(left / piece.shard)) as source, HashedFile(file) as copy:
         reader = pa.ipc.open_stream(source)
         with pa.ipc.new_stream(copy, reader.schema) as writer:
             for batch in reader:

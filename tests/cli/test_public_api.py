@@ -66,6 +66,24 @@ def test_lines_are_converted_without_arrow(tmp_path: Path) -> None:
     assert imported_after(f"import prefdata; prefdata.convert({paths[0]!r}, output={paths[1]!r})") == set()
 
 
+@pytest.mark.parametrize("content", ["x", [{"role": "user", "content": "x"}]], ids=["text", "chat"])
+def test_rows_are_validated_without_pandas_and_datasets(tmp_path: Path, content: str | list[dict[str, str]]) -> None:
+    calls = [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": {}}}]}]
+    one, other = ("BETTER", "WORSE") if isinstance(content, str) else (calls, [{"role": "assistant", "content": "no"}])
+    row = {
+        "prompt": content,
+        "chosen": one,
+        "rejected": other,
+        "margin": 1,
+        "judgment_ids": ["j"],
+        "metadata": {"a": 1},
+    }
+    (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
+    paths = [str(tmp_path / name) for name in ("p.jsonl", "out")]
+    code = f"import prefdata; assert prefdata.validate({paths[0]!r}, output={paths[1]!r}, fail_on='never').counts.kept"
+    assert imported_after(code) == {"numpy", "pyarrow"}
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_in_the_list_explains_itself(name: str) -> None:
     command = cli.get_command(None, name)  # type: ignore[arg-type]
