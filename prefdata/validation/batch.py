@@ -47,6 +47,7 @@ class Batch:
         )
         self.trimmed: dict[int, int] = {}
         """Index of each row whose completions repeated the prompt, with the messages taken off."""
+        self._columns: dict[str, list[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -87,6 +88,17 @@ class Batch:
         return self.answers
 
     @cached_property
+    def fields(self) -> set[str]:
+        """Every key that some row has."""
+        return set(chain.from_iterable(self.documents))
+
+    def column(self, name: str) -> list[Any]:
+        """What each row has under a key; ``None`` where it has none."""
+        if name not in self._columns:
+            self._columns[name] = [document.get(name) for document in self.documents]
+        return self._columns[name]
+
+    @cached_property
     def initials(self) -> tuple[list[str | None], list[str | None]]:
         """With which letter or digit of ASCII, made small, both answers begin; ``None`` where it is something else."""
         one, other = ([SMALL.get(text[:1]) for text in answers] for answers in self.answers)
@@ -95,13 +107,13 @@ class Batch:
     @cached_property
     def refusals(self) -> tuple[list[int], list[int]]:
         """The rows whose chosen answer is a refusal, and those whose rejected one is."""
-        one, other = map(refusals, self.answers, self.initials)
+        one, other = map(refusals, self.answers)
         return one, other
 
     @cached_property
     def bare(self) -> bool:
         """Whether every row has its three sides and nothing else."""
-        return sum(map(len, self.documents)) == 3 * len(self.documents)
+        return len(self.fields) == len(SIDES)
 
     def identical(self) -> list[int]:
         """Rows whose two sides are equal."""
@@ -109,7 +121,7 @@ class Batch:
 
     def unknown_fields(self) -> list[int]:
         """Rows with a key that a pair does not have."""
-        return [] if self.bare else self.where(not document.keys() <= KNOWN for document in self.documents)
+        return [] if self.fields <= KNOWN else self.where(not document.keys() <= KNOWN for document in self.documents)
 
     def message_keys(self) -> int | None:
         """Keys of all messages as they were given, together; ``None`` where one has not just a role and a text."""

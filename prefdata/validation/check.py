@@ -31,6 +31,8 @@ _KEY = re.compile(rb'(?<!\\)"[ \t\r]*:')
 _IS_SPACE = np.zeros(256, np.bool_)
 _IS_SPACE[list(b" \t\r")] = True
 COMPLETE = frozenset({"prompt", "chosen", "rejected"})
+KEYLESS = frozenset({str, int, bool, type(None)})
+"""Types of values that hold no key, and of which nothing is lost in parsing (of other numbers it would be a float)."""
 _TWO_TO_63 = 2.0**63
 
 
@@ -292,14 +294,14 @@ def _keys_of(rows: Batch) -> int | None:
     if count is None:
         return None
     count += sum(map(len, rows.documents))
-    if not rows.bare:
-        for document in rows.documents:
-            for key, value in document.items():
-                if key not in COMPLETE:
-                    keys, doubt = (0, False) if type(value) is str else _inner(value)
-                    if doubt or key[-1:] == "\\":
-                        return None
-                    count += keys
+    for name in rows.fields - COMPLETE:
+        if name.endswith("\\"):
+            return None
+        if not set(map(type, rows.column(name))) <= KEYLESS:
+            inner = list(map(_inner, rows.column(name)))
+            if any(doubt for _, doubt in inner):
+                return None
+            count += sum(keys for keys, _ in inner)
     return count
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import compress
+from itertools import compress, repeat
 from typing import Any
 
 import orjson
@@ -12,9 +12,11 @@ import xxhash
 from prefdata.records.ids import canonical, pair_hash
 from prefdata.validation.batch import Batch
 from prefdata.validation.duplicates import ID, PROMPT, Keys, keys_of
+from prefdata.validation.row import FIELDS
 
 FOLDED = ("source", "score_chosen", "score_rejected")
 """Keys of a pair that have no column of their own and go into its metadata."""
+EXTRAS = frozenset(FIELDS) - {"prompt", "chosen", "rejected"}
 
 
 def columns_of(batch: Batch, kept: Sequence[bool] | None) -> tuple[dict[str, Any], Keys]:
@@ -23,54 +25,50 @@ def columns_of(batch: Batch, kept: Sequence[bool] | None) -> tuple[dict[str, Any
     An id that no one gave is the ``pair_hash`` of the row's sides and tools, as ``prefdata.records.codec.pair_id``
     makes it.
     """
-    documents = batch.documents if kept is None else list(compress(batch.documents, kept))
     prompts, chosens, rejecteds = (side if kept is None else list(compress(side, kept)) for side in batch.hashes)
     # Loops in C over whole columns: at this place each call from Python would cost a tenth of parsing the row.
     ids = list(map(xxhash.xxh3_128_hexdigest, map(b"".join, zip(prompts, chosens, rejecteds, strict=True))))
-    columns: dict[str, Any] = {
-        "id": ids,
-        **batch.columns(kept),
-        "tools": None,
-        "margin": None,
-        "probability": None,
-        "judgment_ids": None,
-        "metadata": None,
-    }
+    columns: dict[str, Any] = {"id": ids, **batch.columns(kept)}
     keys = keys_of(prompts, chosens, rejecteds)
     if not batch.bare:
-        _add_extras(columns, documents, prompts, chosens, rejecteds)
-        for index, tools in enumerate(columns["tools"] or ()):  # with other tools it is another prompt
-            if tools is not None:
-                keys[index, PROMPT] = xxhash.xxh3_64_intdigest(prompts[index] + tools.encode())
-        given = (document.get("id") for document in documents)
-        keys[:, ID] = [0 if id is None else xxhash.xxh3_64_intdigest(id.encode()) for id in given]
+        extras = {
+            name: batch.column(name) if kept is None else list(compress(batch.column(name), kept))
+            for name in batch.fields & EXTRAS
+        }
+        if "tools" in extras:  # with other tools it is another prompt
+            texts = [canonical(tools) if tools else None for tools in extras["tools"]]
+            for index, text in enumerate(texts):
+                if text is not None:
+                    ids[index] = pair_hash(prompts[index], chosens[index], rejecteds[index], text)
+                    keys[index, PROMPT] = xxhash.xxh3_64_intdigest(prompts[index] + text)
+            columns["tools"] = texts
+        if "id" in extras:
+            given = extras["id"]
+            columns["id"] = [made if id is None else id for made, id in zip(ids, given, strict=True)]
+            keys[:, ID] = [0 if id is None else xxhash.xxh3_64_intdigest(id.encode()) for id in given]
+        if "judgment_ids" in extras:
+            columns["judgment_ids"] = [known or [] for known in extras["judgment_ids"]]
+        columns |= {name: extras[name] for name in ("margin", "probability") if name in extras}
+        columns["metadata"] = _metadata(extras)
     return columns, keys
 
 
-def _add_extras(
-    columns: dict[str, Any],
-    documents: Sequence[Mapping[str, Any]],
-    prompts: Sequence[bytes],
-    chosens: Sequence[bytes],
-    rejecteds: Sequence[bytes],
-) -> None:
-    """Fill in what rows hold beyond their sides (given by their hashes)."""
-    ids = columns["id"]
-    tools: list[str | None] = [None] * len(documents)
-    metadata: list[str | None] = [None] * len(documents)
-    for index, document in enumerate(documents):
-        if document.get("tools"):
-            text = canonical(document["tools"])
-            tools[index] = text.decode()
-            ids[index] = pair_hash(prompts[index], chosens[index], rejecteds[index], text)
-        if "id" in document:
-            ids[index] = document["id"]
-        known = document.get("metadata")
-        folded = {name: document[name] for name in FOLDED if document.get(name) is not None}
-        if known or folded:
-            metadata[index] = orjson.dumps({**folded, **(known or {})}).decode()
-    columns["tools"] = tools if any(tools) else None
-    columns["metadata"] = metadata if any(metadata) else None
-    for name in ("margin", "probability"):
-        columns[name] = [document.get(name) for document in documents]
-    columns["judgment_ids"] = [document.get("judgment_ids") or [] for document in documents]
+def _metadata(extras: Mapping[str, list[Any]]) -> list[bytes | None] | None:
+    """The metadata of rows as JSON, with what has no column of its own; ``None`` where there is none at all."""
+    names = [name for name in FOLDED if name in extras]
+    stored: list[bytes | None] = []
+    dumps = orjson.dumps
+    rows = zip(*(extras[name] for name in names), strict=True) if names else ()
+    if not any(None in extras[name] for name in names):
+        stored.extend(map(dumps, map(dict, map(zip, repeat(names), rows))))
+    else:
+        for values in rows:
+            told = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+            stored.append(dumps(told) if told else None)
+    if "metadata" in extras:
+        stored = stored or [None] * len(extras["metadata"])
+        for index, known in enumerate(extras["metadata"]):
+            if known:
+                folded = {name: extras[name][index] for name in names if extras[name][index] is not None}
+                stored[index] = dumps({**folded, **known})
+    return stored or None

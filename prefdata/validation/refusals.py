@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import compress
+
+from prefdata.validation.remembered import Remembered
 
 LOOKED_AT = 160
 """Characters at the start of an answer that are looked at."""
@@ -29,7 +32,6 @@ REFUSAL = re.compile(
 )
 _BEGINNINGS = "i |i'|i’|i‘|iʼ|im|ia|so|ve|re|te|as|un|my|oh|we|ok|no|hm"
 _STARTS = frozenset(both for it in _BEGINNINGS.split("|") for both in (it, it.upper(), it.capitalize(), it.swapcase()))
-_INITIALS = frozenset([None, *(start[0] for start in _BEGINNINGS.split("|"))])
 _WORDS = ("n’t", "n‘t", "nʼt", "unable", "decline", "refuse")
 _CURLY = str.maketrans("\u2018\u2019\u02bc", "'''")
 
@@ -45,18 +47,25 @@ def is_refusal(text: str) -> bool:
     return found is not None and "enough" not in start[found.end() : found.end() + 20]
 
 
-def refusals(texts: Sequence[str], initials: Sequence[str | None]) -> list[int]:
-    """The indices of the refusals among texts whose first letters (small, ``None`` for no letter) are ``initials``."""
-    found = []
-    for index, initial in enumerate(initials):
-        if initial in _INITIALS and may_be_refusal(texts[index]) and is_refusal(texts[index]):
-            found.append(index)
-    return found
+def refusals(texts: Sequence[str]) -> list[int]:
+    """The indices of the refusals among texts."""
+    likely = compress(range(len(texts)), map(_BEGINS.__getitem__, [text[:2] for text in texts]))
+    return [index for index in likely if may_be_refusal(texts[index]) and is_refusal(texts[index])]
+
+
+class _Begins(Remembered):
+    """Whether a refusal may begin with two characters."""
+
+    def __missing__(self, start: str) -> bool:
+        return self.remember(start, start in _STARTS or not start[:1].isalnum())
+
+
+_BEGINS = _Begins()
 
 
 def may_be_refusal(text: str) -> bool:
     """A test that costs little and is true for every refusal: the first letters, and a word of which each has one."""
-    if text[:1].isalnum() and text[:2] not in _STARTS:
+    if not _BEGINS[text[:2]]:
         return False
     start = text[:LOOKED_AT].lower()
     return "not" in start or "n't" in start or any(word in start for word in _WORDS)

@@ -91,27 +91,47 @@ def gather(
         if progress is not None:
             progress(read, total)
 
-    settings = replace(settings, bits=bits_for(total) if limit is None else 0)
     plan = list(parts_of(inputs))
     jobs = jobs_for(len(plan)) if jobs is None else jobs
+    found = _Together(inputs, settings, bits_for(total) if limit is None else 0)
     if jobs > 1 and limit is None and len(plan) > 1:
-        parts = list(_in_processes(_numbered(plan), settings, folder, write, jobs, report))
+        _in_processes(found, _numbered(plan), settings, folder, write, jobs, report)
     else:
-        parts = list(_one_by_one(plan, settings, folder, write, limit, report))
-    tally, receipts, sources = Tally(settings.examples), [Lines() for _ in inputs], Counter[str]()
-    for part in parts:
-        tally.merge(part.tally)
-        sources.update(part.sources)
-        for index, lines in part.lines.items():
-            receipts[index].add(lines)
-    sample, first, tokens = Sample([]), 0, TokenCounts()
-    for part in parts:
-        tokens.merge(part.tokens)
-        sample.merge(part.sample, first)
-        first += part.kept
-    rows = Rows(parts, inputs, folder)
+        _one_by_one(found, plan, settings, folder, write, limit, report)
+    rows = Rows(found.parts, inputs, folder)
     clashes = find_clashes(rows, settings.rules, settings.near)
-    return Gathered(parts, tally, rows, clashes, receipts, sources, sample, tokens=tokens)
+    return Gathered(
+        found.parts, found.tally, rows, clashes, found.receipts, found.sources, found.sample, tokens=found.tokens
+    )
+
+
+class _Together:
+    """What the parts so far came to, one after the other in their order."""
+
+    def __init__(self, inputs: Sequence[Input], settings: Settings, bits: int) -> None:
+        self.parts: list[Done] = []
+        self.tally = Tally(settings.examples)
+        self.receipts = [Lines() for _ in inputs]
+        self.sources = Counter[str]()
+        self.sample = Sample([], bits)
+        self.tokens = TokenCounts()
+        self._rows = 0
+
+    def add(self, done: Done) -> None:
+        """Add the next part; what is added up here is not kept there."""
+        self.tally.merge(done.tally)
+        self.sources.update(done.sources)
+        self.tokens.merge(done.tokens)
+        self.sample.merge(done.sample, self._rows)
+        for index, lines in done.lines.items():
+            self.receipts[index].add(lines)
+        self._rows += done.kept
+        self.parts.append(replace(done, tally=Tally(0), sample=Sample([]), sources=Counter()))
+
+    def ahead(self, part: Part) -> Part:
+        """A part that need not look for what the parts so far have enough of."""
+        shown = {code: len(examples) for code, examples in self.tally.examples.items()}
+        return replace(part, shown=shown, bits=self.sample.bits)
 
 
 def jobs_for(parts: int) -> int:
@@ -121,27 +141,26 @@ def jobs_for(parts: int) -> int:
 
 
 def _one_by_one(
+    found: _Together,
     plan: Sequence[Part],
     settings: Settings,
     folder: Path,
     write: bool,
     limit: int | None,
     report: Callable[[int], None],
-) -> Iterator[Done]:
+) -> None:
     lines: Counter[int] = Counter()
-    shown: Counter[str] = Counter()
     for part in plan:
         numbered = tuple(replace(segment, line=1 + lines[segment.input]) for segment in part.segments)
         left = None if limit is None else limit - lines.total()
         if left == 0:
             return
         # A part holds several segments only where each is a whole small input, or where it is the first of one.
-        part = replace(part, segments=numbered, limit=left, shown=Counter(shown))
+        part = found.ahead(replace(part, segments=numbered, limit=left))
         done = run_part(part, settings, folder, write=write, progress=report)
-        shown.update({code: len(examples) for code, examples in done.tally.examples.items()})
         for index, receipt in done.lines.items():
             lines[index] += receipt.lines
-        yield done
+        found.add(done)
 
 
 def _numbered(plan: Sequence[Part]) -> Iterator[Part]:
@@ -167,34 +186,36 @@ def _count_lines(path: str, start: int, end: int) -> int:
 
 
 def _in_processes(
-    plan: Iterator[Part], settings: Settings, folder: Path, write: bool, jobs: int, report: Callable[[int], None]
-) -> Iterator[Done]:
+    found: _Together,
+    plan: Iterator[Part],
+    settings: Settings,
+    folder: Path,
+    write: bool,
+    jobs: int,
+    report: Callable[[int], None],
+) -> None:
     """The parts in order, at most two of them waiting for each process."""
     waiting: deque[tuple[Part, Future[Done]]] = deque()
-    shown: Counter[str] = Counter()
     # Processes are forked from one that has imported what they need and has no threads, which fork would break.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["prefdata.validation.check", "prefdata.validation.work"])
     with ProcessPoolExecutor(jobs, context, keep_freed_memory) as pool:
         try:
             for part in plan:
-                part = replace(part, shown=Counter(shown))
-                waiting.append((part, pool.submit(_run_silently, part, settings, folder, write)))
+                waiting.append((part, pool.submit(_run_silently, found.ahead(part), settings, folder, write)))
                 if len(waiting) > 2 * jobs:
-                    yield _next(waiting, shown, report)
+                    _take_next(waiting, found, report)
             while waiting:
-                yield _next(waiting, shown, report)
+                _take_next(waiting, found, report)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _next(waiting: deque[tuple[Part, Future[Done]]], shown: Counter[str], report: Callable[[int], None]) -> Done:
+def _take_next(waiting: deque[tuple[Part, Future[Done]]], found: _Together, report: Callable[[int], None]) -> None:
     part, future = waiting.popleft()
-    done = future.result()
-    shown.update({code: len(examples) for code, examples in done.tally.examples.items()})
+    found.add(future.result())
     report(sum(segment.end - segment.start for segment in part.segments if segment.end is not None))
-    return done
 
 
 def _run_silently(part: Part, settings: Settings, folder: Path, write: bool) -> Done:

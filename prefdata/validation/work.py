@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, repeat
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -23,6 +23,7 @@ from prefdata.records.arrow import Form, ShardWriter
 from prefdata.records.sources import Source, damage_told
 from prefdata.types import Severity
 from prefdata.validation.baseline import RECORDED, Known, read_baseline, row_hash
+from prefdata.validation.batch import Batch
 from prefdata.validation.check import Checked, Checker
 from prefdata.validation.columns import columns_of
 from prefdata.validation.duplicates import MARKS
@@ -67,9 +68,6 @@ class Settings:
 
     against: tuple[str, ...] = ()
     """Files of prompts that are kept for evaluation."""
-    bits: int = 0
-    """With how many zero bits of its hash a row falls into the sample of the audit, to start with."""
-
     near: float | None = None
     """Likeness from which rows are nearly the same, where that is asked for."""
     tokens: TokenSettings | None = None
@@ -122,6 +120,8 @@ class Part:
     """Lines to take at most."""
     shown: Mapping[str, int] = field(default_factory=dict)
     """Examples of each rule that parts before this one are known to show."""
+    bits: int = 0
+    """With how many zero bits of its hash a row falls into the sample of the audit, to start with."""
 
 
 @dataclass(slots=True)
@@ -215,7 +215,7 @@ class _Writer:
         self._checker = Checker(
             settings.rules, settings.form, chat=settings.chat, against=settings.against, tokens=settings.tokens
         )
-        self.done.sample.bits = settings.bits
+        self.done.sample.bits = part.bits
         self.done.tokens = self._checker.token_counts
         self._known = settings.known
         self._form = settings.form
@@ -310,10 +310,7 @@ class _Writer:
         numbers, places = lines + batch.line, offsets[lines]
         where = np.column_stack((np.full(len(lines), segment.input, np.int64), numbers, places))
         self._where.write(where.tobytes())
-        if rows.bare:
-            self.done.sources[NO_SOURCE] += len(lines)
-        else:
-            self._count_sources(rows.documents if mask is None else list(compress(rows.documents, mask)))
+        self._count_sources(rows, mask)
         columns |= {"source_file": segment.name, "source_line": numbers, "source_byte": places}
         if checked.origins:
             self._put_back(columns, lines, checked.origins, segment)
@@ -337,11 +334,17 @@ class _Writer:
                 self.done.origins[kept + row] = origin
         columns |= {"source_file": files, "source_line": numbers, "source_byte": places}
 
-    def _count_sources(self, documents: list[dict[str, Any]]) -> None:
-        for document in documents:
-            source = source_of(document)
-            known = source in self.done.sources or len(self.done.sources) < SOURCES_COUNTED
-            self.done.sources[source if known else OTHER_SOURCES] += 1
+    def _count_sources(self, rows: Batch, kept: list[bool] | None) -> None:
+        if "metadata" in rows.fields:
+            names: Iterable[str] = map(source_of, rows.documents)
+        elif "source" in rows.fields:
+            names = (name or NO_SOURCE for name in rows.column("source"))
+        else:
+            names = repeat(NO_SOURCE, len(rows))
+        counted = Counter(names if kept is None else compress(names, kept))
+        for name, count in counted.items():
+            known = name in self.done.sources or len(self.done.sources) < SOURCES_COUNTED
+            self.done.sources[name if known else OTHER_SOURCES] += count
 
     def _close_shard(self) -> None:
         if self._shard is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress
+from operator import not_
 
 from prefdata.validation.batch import Batch
 from prefdata.validation.registry import Hit, row_rule
+from prefdata.validation.remembered import Remembered
 from prefdata.validation.row import Row
 from prefdata.validation.scan import table
-from prefdata.validation.scripts import SAMPLE, may_be_other, script_of
+from prefdata.validation.scripts import may_be_other, script_of
 
 OPEN_WORDS = frozenset(
     ["a", "an", "the", "and", "or", "but", "nor", "into", "onto", "because", "although", "which", "whose", "their"]
@@ -42,12 +45,21 @@ def _may_be_cut(batch: Batch) -> list[int]:
     scan = batch.scan
     found = set(scan.rows(scan.after(0x60, _TICK), scan.escaped((0x60,))))
     for answers in batch.answers:
-        for index, end in enumerate([text[-2:] for text in answers]):
-            if end in _LAST_TWO or end[-1:] in _LAST_ONE:
-                text = answers[index]
-                if text[text.rfind(" ") + 1 :] in OPEN_WORDS or text[-1] in _LAST_ONE:
-                    found.add(index)
+        for index in compress(range(len(answers)), map(_ENDS.__getitem__, [text[-2:] for text in answers])):
+            text = answers[index]
+            if text[text.rfind(" ") + 1 :] in OPEN_WORDS or text[-1] in _LAST_ONE:
+                found.add(index)
     return sorted(found)
+
+
+class _Ends(Remembered):
+    """Whether a text that was cut may end with two characters."""
+
+    def __missing__(self, end: str) -> bool:
+        return self.remember(end, end in _LAST_TWO or end[-1:] in _LAST_ONE)
+
+
+_ENDS = _Ends()
 
 
 @row_rule(
@@ -76,11 +88,8 @@ def _may_be_other_script(batch: Batch) -> list[int]:
         return []
     found: set[int] = set()
     for answers in batch.answers:  # where the sides differ, one of them is not Latin
-        found.update(
-            index
-            for index, text in enumerate(answers)
-            if not (text.isascii() or text[:SAMPLE].isascii()) and may_be_other(text)
-        )
+        others = compress(range(len(answers)), map(not_, map(str.isascii, answers)))
+        found.update(index for index in others if may_be_other(answers[index]))
     return sorted(found)
 
 

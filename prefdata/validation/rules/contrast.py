@@ -141,10 +141,25 @@ def _starts(one: Any, other: Any) -> bool:
     return len(one) == len(other) and _alike_but_text(last, same) and _starts(*texts)
 
 
-def _with_scores(batch: Batch) -> list[int]:
-    if batch.bare:
+def _contradicted(batch: Batch) -> list[int]:
+    found = set()
+    if "score_chosen" in batch.fields:
+        scores = enumerate(zip(batch.column("score_chosen"), batch.column("score_rejected"), strict=True))
+        found = {index for index, (one, other) in scores if one is not None and other is not None and one < other}
+    if "probability" in batch.fields:
+        found |= {index for index, value in enumerate(batch.column("probability")) if value is not None and value < 0.5}
+    return sorted(found)
+
+
+def _tied(batch: Batch) -> list[int]:
+    return batch.where(value == 0.5 for value in batch.column("probability")) if "probability" in batch.fields else []
+
+
+def _with_equal_scores(batch: Batch) -> list[int]:
+    if "score_chosen" not in batch.fields:
         return []
-    return batch.where("score_rejected" in document or "probability" in document for document in batch.documents)
+    scores = zip(batch.column("score_chosen"), batch.column("score_rejected"), strict=True)
+    return batch.where(one is not None and one == other for one, other in scores)
 
 
 @row_rule(
@@ -157,7 +172,7 @@ def _with_scores(batch: Batch) -> list[int]:
     thousands of such rows, and each trains against what its own judge said.""",
     bad=b'{"prompt": "2+2?", "chosen": "5", "rejected": "4", "score_chosen": 2, "score_rejected": 9}',
     good=b'{"prompt": "2+2?", "chosen": "4", "rejected": "5", "score_chosen": 9, "score_rejected": 2}',
-    screen=_with_scores,
+    screen=_contradicted,
 )
 def scores_contradict(row: Row) -> Iterator[Hit]:
     chosen, rejected = row.document.get("score_chosen"), row.document.get("score_rejected")
@@ -196,7 +211,7 @@ def _swapped(row: Row) -> Fix | None:
     stands as chosen was drawn. A loss that reads no probability would learn from that draw.""",
     bad=b'{"prompt": "2+2?", "chosen": "4", "rejected": "Four.", "margin": 0, "probability": 0.5}',
     good=b'{"prompt": "2+2?", "chosen": "4", "rejected": "5", "margin": 1, "probability": 0.9}',
-    screen=_with_scores,
+    screen=_tied,
 )
 def tie(row: Row) -> Iterator[Hit]:
     if row.document.get("probability") == 0.5:
@@ -213,7 +228,7 @@ def tie(row: Row) -> Iterator[Hit]:
     order in the file, or a coin. Such pairs are noise: ten points more noise can cost thirty points of win rate.""",
     bad=b'{"prompt": "2+2?", "chosen": "4", "rejected": "5", "score_chosen": 7, "score_rejected": 7}',
     good=b'{"prompt": "2+2?", "chosen": "4", "rejected": "5", "score_chosen": 7, "score_rejected": 6}',
-    screen=_with_scores,
+    screen=_with_equal_scores,
 )
 def scores_equal(row: Row) -> Iterator[Hit]:
     chosen, rejected = row.document.get("score_chosen"), row.document.get("score_rejected")
