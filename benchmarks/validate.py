@@ -39,7 +39,7 @@ BAD = 100
 
 
 def generate(path: Path, megabytes: float, kind: str, *, uniform: bool = False, seed: int = 7) -> None:
-    """Write pairs of mean length 1.9 kB (text), 3.9 kB (chat) or 2.9 kB (both), as ``json.dumps`` writes them."""
+    """Write pairs of mean length 1.9 kB (text), 3.9 kB (chat), 2.9 kB (both) or 0.5 kB (short)."""
     rng = random.Random(seed)
     letters = "abcdefghijklmnopqrstuvwxyz"
     vocabulary = ["".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(WORDS)]
@@ -54,7 +54,11 @@ def generate(path: Path, megabytes: float, kind: str, *, uniform: bool = False, 
         while written < megabytes * 1e6:
             number += 1
             before, chosen, rejected = row, words(130), words(110)
-            if kind == "text":
+            if kind == "short":
+                row = {"id": f"row-{number}", "prompt": words(12), "chosen": words(14), "rejected": words(12)}
+                row |= {"source": f"set-{number % 7}", "score_chosen": 3 + number % 3, "score_rejected": number % 3}
+                row["metadata"] = {"annotator": f"a{number % 40}", "chosen_shown_first": bool(number % 2)}
+            elif kind == "text":
                 row = {"prompt": words(60), "chosen": chosen, "rejected": rejected}
             else:
                 prompt = []
@@ -78,7 +82,7 @@ def spoilt(row: dict[str, Any], before: dict[str, Any], how: int) -> dict[str, A
     if how == 1:
         return {**row, "rejected": "" if isinstance(row["rejected"], str) else [{"role": "assistant", "content": ""}]}
     if how == 2:
-        return {name: row[name] for name in ("prompt", "chosen")}
+        return {name: value for name, value in row.items() if name != "rejected"}
     if how == 3:
         return {**row, "chosen": None if isinstance(row["chosen"], str) else [{"role": "assistant"}]}
     if how == 4:
@@ -188,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mb", type=float, default=300)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--kinds", default="text,chat,both")
+    parser.add_argument("--kinds", default="text,chat,both,short")
     parser.add_argument("--uniform", action="store_true", help="bad rows have the types that good rows have")
     parser.add_argument("--no-datasets", action="store_true")
     parser.add_argument("--ways", default=",".join(WAYS), help="which of them, separated by commas")

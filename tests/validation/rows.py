@@ -81,6 +81,7 @@ whole = st.integers(-(2**63), 2**64 - 1)
 extras: dict[str, st.SearchStrategy[Any]] = {
     "id": st.sampled_from(["one", "two"]),
     "margin": st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-5, 5),
+    "probability": st.none() | st.floats(0, 1),
     "metadata": st.none() | st.dictionaries(st.sampled_from(["a", "b\\", "c:"]), whole | words, max_size=2),
     "source": st.none() | words,
     "tools": st.none() | st.lists(st.fixed_dictionaries({"name": words}), max_size=1),
@@ -109,7 +110,11 @@ signs = st.sampled_from([*MARKS, *LETTERS, *PHRASES])
 spoilt = st.lists(signs | words, max_size=4).map("".join)
 spoilt_pairs = st.fixed_dictionaries(
     {"prompt": spoilt, "chosen": spoilt, "rejected": spoilt},
-    optional={"score_chosen": st.sampled_from([0, 1, 2.5]), "score_rejected": st.sampled_from([0, 1, 2.5])},
+    optional={
+        "score_chosen": st.sampled_from([0, 1, 2.5, None]),
+        "score_rejected": st.sampled_from([0, 1, 2.5, None]),
+        "probability": st.sampled_from([0, 0.3, 0.5, 1, None]),
+    },
 )
 
 
