@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -295,14 +296,25 @@ def _keys_of(rows: Batch) -> int | None:
         return None
     count += sum(map(len, rows.documents))
     for name in rows.fields - COMPLETE:
-        if name.endswith("\\"):
+        keys = None if name.endswith("\\") else _keys_in(rows.column(name))
+        if keys is None:
             return None
-        if not set(map(type, rows.column(name))) <= KEYLESS:
-            inner = list(map(_inner, rows.column(name)))
-            if any(doubt for _, doubt in inner):
-                return None
-            count += sum(keys for keys, _ in inner)
+        count += keys
     return count
+
+
+def _keys_in(values: Sequence[Any]) -> int | None:
+    """Keys in values together; ``None`` where a key or number among them asks for a closer look."""
+    kinds = set(map(type, values))
+    if kinds <= KEYLESS:
+        return 0
+    if kinds <= KEYLESS | {dict}:  # mostly flat: looked through by loops in C
+        objects = [value for value in values if type(value) is dict]
+        inside = set(map(type, chain.from_iterable(map(dict.values, objects))))
+        if inside <= KEYLESS and not any(key.endswith("\\") for key in set(chain.from_iterable(objects))):
+            return sum(map(len, objects))
+    inner = list(map(_inner, values))
+    return None if any(doubt for _, doubt in inner) else sum(keys for keys, _ in inner)
 
 
 def _is_doubtful(raw: bytes, document: dict[str, Any]) -> bool:

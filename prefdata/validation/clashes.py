@@ -16,7 +16,7 @@ from prefdata.types import Severity
 from prefdata.validation.baseline import Known, row_hash
 from prefdata.validation.buckets import Buckets, read_keys
 from prefdata.validation.cycles import Cycle, cycles
-from prefdata.validation.duplicates import ID, MARKS, PROMPT, Group, Keys, groups, same_ids
+from prefdata.validation.duplicates import ID, KEY_COLUMNS, MARKS, PROMPT, Group, Keys, groups, same_ids
 from prefdata.validation.findings import SEVERITIES, Found, Origin, Outcome, Tally
 from prefdata.validation.inputs import Input
 from prefdata.validation.lines import BOM, line_at
@@ -26,8 +26,8 @@ from prefdata.validation.registry import DatasetHit, Rule, Stage
 from prefdata.validation.work import NO_SOURCE, Done, Segment, part_file, read, source_of
 
 OTHERS_NAMED = 3
-PARTS_HELD = 4
-"""Parts whose keys and places are held in memory at once."""
+PARTS_MAPPED = 32
+"""Parts whose keys and places are mapped into memory at once."""
 
 
 @dataclass(slots=True)
@@ -53,18 +53,15 @@ class Settled:
 
 
 class Rows:
-    """All rows that the row rules kept: their keys, and where each stands; read from what the parts left.
-
-    Rows are best asked for in the order of the input: that of a part is read once, and held while it is asked for.
-    """
+    """All rows that the row rules kept: their keys, and where each stands; read from what the parts left."""
 
     def __init__(self, parts: Sequence[Done], inputs: Sequence[Input], folder: Path) -> None:
         self._parts, self._inputs = parts, inputs
         self.folder = folder
         self._firsts = np.cumsum([0, *(part.kept for part in parts)])
         # A file that stays mapped stays open: the parts may be more than files that may be open at once.
-        self._keys = lru_cache(PARTS_HELD)(lambda index: read_keys(self.keys[index]))
-        self._where = lru_cache(PARTS_HELD)(lambda index: _read_places(part_file(folder, parts[index].number, "where")))
+        self._keys = lru_cache(PARTS_MAPPED)(lambda index: _mapped(self.keys[index], KEY_COLUMNS))
+        self._where = lru_cache(PARTS_MAPPED)(lambda index: _mapped(part_file(folder, parts[index].number, "where"), 3))
 
     def __len__(self) -> int:
         return int(self._firsts[-1])
@@ -224,6 +221,6 @@ def _named(rows: Rows, others: Sequence[int]) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 
-def _read_places(path: Path) -> npt.NDArray[np.int64]:
-    """Shape (rows, 3): input, line and byte of each row of a part."""
-    return np.fromfile(path, np.int64).reshape(-1, 3)
+def _mapped(path: Path, columns: int) -> npt.NDArray[np.int64]:
+    """What a part left, a row for each of its rows."""
+    return np.memmap(path, np.int64, mode="r").reshape(-1, columns)

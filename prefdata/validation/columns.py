@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, repeat
 from typing import Any
 
@@ -56,19 +56,18 @@ def columns_of(batch: Batch, kept: Sequence[bool] | None) -> tuple[dict[str, Any
 def _metadata(extras: Mapping[str, list[Any]]) -> list[bytes | None] | None:
     """The metadata of rows as JSON, with what has no column of its own; ``None`` where there is none at all."""
     names = [name for name in FOLDED if name in extras]
-    stored: list[bytes | None] = []
-    dumps = orjson.dumps
-    rows = zip(*(extras[name] for name in names), strict=True) if names else ()
-    if not any(None in extras[name] for name in names):
-        stored.extend(map(dumps, map(dict, map(zip, repeat(names), rows))))
-    else:
-        for values in rows:
-            told = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-            stored.append(dumps(told) if told else None)
-    if "metadata" in extras:
-        stored = stored or [None] * len(extras["metadata"])
-        for index, known in enumerate(extras["metadata"]):
-            if known:
-                folded = {name: extras[name][index] for name in names if extras[name][index] is not None}
-                stored[index] = dumps({**folded, **known})
-    return stored or None
+    known = extras.get("metadata")
+    folded: Iterable[dict[str, Any]] = repeat({})
+    if names:
+        rows = zip(*(extras[name] for name in names), strict=True)
+        folded = map(dict, map(zip, repeat(names), rows))
+        if any(None in extras[name] for name in names):
+            folded = ({name: value for name, value in row.items() if value is not None} for row in folded)
+    elif known is None:
+        return None
+    told = (
+        folded
+        if known is None
+        else ({**row, **more} if more else row for row, more in zip(folded, known, strict=False))
+    )
+    return [orjson.dumps(row) if row else None for row in told]
