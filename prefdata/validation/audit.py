@@ -7,11 +7,13 @@ in 85 of 100 pairs, it learns to write more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import compress
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from prefdata.stats import Estimate, Rate, rate
 from prefdata.stats.clustered import clustered_means
@@ -118,9 +120,10 @@ class Audit:
         return found if self.shared_openings is None else {**found, "shared_openings": self.shared_openings}
 
 
-def audited(sample: Sample, gone: Collection[int], kept: int, shared_openings: int | None = None) -> Audit:
+def audited(sample: Sample, gone: npt.NDArray[np.int64], kept: int, shared_openings: int | None = None) -> Audit:
     """The audit of a sample without the rows that are ``gone`` since (by ordinal); ``kept`` rows stay in all."""
-    rows = [row for row in sample.rows if row.ordinal not in gone]
+    left = ~np.isin(np.array([row.ordinal for row in sample.rows], np.int64), gone)
+    rows = list(compress(sample.rows, left.tolist()))
     if len(rows) < LEAST_ROWS:
         return Audit(len(rows), kept, shared_openings=shared_openings)
     signs = np.array([row.signs for row in rows], np.float64)

@@ -6,9 +6,12 @@ for itself, and together they come to what all rows at once would have come to.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +21,8 @@ from prefdata.validation.duplicates import ID, KEY_COLUMNS, MARKS, Keys
 ROWS_IN_MEMORY = 1 << 16
 MOST_BUCKETS = 128
 """Files that are open at once while rows are sorted into buckets."""
+ITEMS_IN_MEMORY = 1 << 14
+Item = TypeVar("Item")
 Ordinals = npt.NDArray[np.int64]
 
 
@@ -62,3 +67,48 @@ class Buckets:
 def bucket_count(rows: int) -> int:
     """Buckets of about ``ROWS_IN_MEMORY`` rows; of more rows where there are very many."""
     return min(MOST_BUCKETS, max(1, -(-rows // ROWS_IN_MEMORY)))
+
+
+class SpillingSort(Generic[Item]):
+    """Items by a row's place among all rows, given back in that order; those of one row in the order they came in.
+
+    Beyond ``most`` they lie in files, each for a range of rows, of which one is held in memory at a time.
+    """
+
+    def __init__(self, folder: Path, rows: int, most: int = ITEMS_IN_MEMORY) -> None:
+        self._folder, self._most = folder, most
+        self._rows_each = max(1, -(-rows // MOST_BUCKETS))
+        self._held: list[tuple[int, Item]] = []
+        self._spilt: set[int] = set()
+
+    def add(self, ordinal: int, item: Item) -> None:
+        """Add an item of a row."""
+        self._held.append((ordinal, item))
+        if len(self._held) >= self._most:
+            self._spill()
+
+    def __iter__(self) -> Iterator[tuple[int, Item]]:
+        if not self._spilt:
+            yield from sorted(self._held, key=itemgetter(0))
+            return
+        self._spill()
+        for bucket in sorted(self._spilt):
+            items: list[tuple[int, Item]] = []
+            with self._path(bucket).open("rb") as file:
+                while file.peek(1):
+                    items += pickle.load(file)
+            yield from sorted(items, key=itemgetter(0))
+
+    def _spill(self) -> None:
+        self._held.sort(key=itemgetter(0))
+        ends: dict[int, list[tuple[int, Item]]] = {}
+        for ordinal, item in self._held:
+            ends.setdefault(ordinal // self._rows_each, []).append((ordinal, item))
+        for bucket, items in ends.items():
+            with self._path(bucket).open("ab") as file:
+                pickle.dump(items, file, pickle.HIGHEST_PROTOCOL)
+        self._spilt.update(ends)
+        self._held.clear()
+
+    def _path(self, bucket: int) -> Path:
+        return self._folder / f"found-{bucket:03}"

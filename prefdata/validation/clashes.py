@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import groupby, tee
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +18,15 @@ import orjson
 
 from prefdata.types import Severity
 from prefdata.validation.baseline import Known, row_hash
-from prefdata.validation.buckets import Buckets, read_keys
+from prefdata.validation.buckets import Buckets, SpillingSort, read_keys
 from prefdata.validation.cycles import Cycle, cycles
 from prefdata.validation.duplicates import ID, KEY_COLUMNS, MARKS, PROMPT, Group, Keys, groups, same_ids
 from prefdata.validation.findings import SEVERITIES, Found, Origin, Outcome, Tally
 from prefdata.validation.inputs import Input
-from prefdata.validation.lines import BOM, line_at
+from prefdata.validation.lines import BOM, LineBatch, line_at
 from prefdata.validation.near import near_duplicates
 from prefdata.validation.quarantine import record_of, unwrapped
-from prefdata.validation.registry import DatasetHit, Rule, Stage
+from prefdata.validation.registry import DatasetHit, Hit, Rule, Stage
 from prefdata.validation.work import NO_SOURCE, Done, Segment, part_file, read, source_of
 
 OTHERS_NAMED = 3
@@ -39,6 +43,10 @@ class Clash:
     found: list[Found] = field(default_factory=list)
     outcome: Outcome = "kept"
     duplicate_of: int | None = None
+
+
+_Stored = tuple[str, Hit, tuple[int, ...], int]
+"""Code of the rule, the hit, the first rows that it clashes with, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,47 +105,92 @@ class Rows:
         index, line, byte = self.place(ordinal)
         return Origin(self._inputs[index].name, line, byte)
 
-    def raws(self, ordinals: Sequence[int]) -> Iterator[bytes]:
-        """The raw lines of rows in ascending order, read again."""
-        at = 0
-        while at < len(ordinals):
-            index, *_ = self.place(ordinals[at])
-            stop, places = at, []
-            while stop < len(ordinals) and (place := self.place(ordinals[stop]))[0] == index:
-                places.append(place[1:])
-                stop += 1
-            for ordinal, raw in zip(ordinals[at:stop], self._lines(index, places), strict=True):
+    def raws(self, ordinals: Iterable[int]) -> Iterator[bytes]:
+        """The raw lines of rows in ascending order, read again as they are asked for."""
+        with ExitStack() as stack:
+            at, lines = -1, None
+            for ordinal in ordinals:
+                index, line, byte = self.place(ordinal)
+                if lines is None or index != at:
+                    stack.close()
+                    at, lines = index, stack.enter_context(_LinesAgain(index, self._inputs[index]))
+                raw = lines.line(line, byte)
                 part, row = self.part_of(ordinal)
                 yield unwrapped(orjson.loads(raw.removeprefix(BOM)))[0] if row in self._parts[part].origins else raw
-            at = stop
-
-    def _lines(self, index: int, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-        source = self._inputs[index].source
-        if source.seekable:
-            with source.open() as file:
-                for _, byte in places:
-                    yield line_at(file, byte)
-            return
-        wanted = {number for number, _ in places}
-        last = max(wanted)
-        for batch in read(Segment(index, source.name, source.name)):
-            for line, raw in enumerate(batch.raws, start=batch.line):
-                if line in wanted:
-                    yield raw
-            if batch.line + len(batch.raws) > last:
-                return
 
 
-def find_clashes(rows: Rows, rules: Sequence[Rule], near: float | None = None) -> list[Clash]:
-    """Every clash, in the order of the input; ``near`` is the likeness from which rows are told as nearly the same."""
-    clashes: dict[int, Clash] = {}
+class _LinesAgain:
+    """The lines of an input once more, in ascending order."""
+
+    def __init__(self, index: int, given: Input) -> None:
+        self._segment = Segment(index, given.source.name, given.source.name)
+        self._file = given.source.open() if given.source.seekable else None
+        self._batches: Iterator[LineBatch] = iter(())
+        self._batch: LineBatch | None = None
+
+    def __enter__(self) -> _LinesAgain:
+        if self._file is None:
+            self._batches = read(self._segment)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def line(self, number: int, byte: int) -> bytes:
+        """The line with this number, which starts at ``byte``."""
+        if self._file is not None:
+            return line_at(self._file, byte)
+        while self._batch is None or number >= self._batch.line + len(self._batch.raws):
+            self._batch = next(self._batches)
+        return self._batch.raws[number - self._batch.line]
+
+
+class Clashes:
+    """What rules over all rows found, by row, in memory that does not grow with it."""
+
+    def __init__(self, rows: Rows, rules: Sequence[Rule]) -> None:
+        self._rows = rows
+        self._rules = {rule.code: rule for rule in rules}
+        self._found: SpillingSort[_Stored] = SpillingSort(rows.folder, len(rows))
+        self._gone = array("q")
+
+    def add(self, rule: Rule, found: DatasetHit) -> None:
+        """Add what a rule found; of one row in the order of the rules."""
+        others = found.others[:OTHERS_NAMED]
+        self._found.add(found.ordinal, (rule.code, found.hit, others, len(found.others)))
+        if rule.action != "keep":
+            self._gone.append(found.ordinal)
+
+    def gone(self) -> npt.NDArray[np.int64]:
+        """Places of the rows that do not stay, among all rows, ascending."""
+        return np.unique(np.frombuffer(self._gone, np.int64)) if self._gone else np.empty(0, np.int64)
+
+    def __iter__(self) -> Iterator[Clash]:
+        """Every clash, in the order of the input."""
+        for ordinal, items in groupby(self._found, key=itemgetter(0)):
+            clash = Clash(ordinal)
+            for _, (code, hit, others, count) in items:
+                rule = self._rules[code]
+                message = (hit.message or rule.message).format(others=_named(self._rows, others, count))
+                clash.found.append((rule, replace(hit, message=message)))
+                if rule.action == "quarantine":
+                    clash.outcome = "quarantined"
+                elif rule.action == "drop" and clash.outcome == "kept":
+                    clash.outcome, clash.duplicate_of = "dropped", others[0]
+            yield clash
+
+
+def find_clashes(rows: Rows, rules: Sequence[Rule], near: float | None = None) -> Clashes:
+    """Every clash; ``near`` is the likeness from which rows are told as nearly the same."""
+    clashes = Clashes(rows, rules)
     for stage, things in _things(rows, near):
         asked = [rule for rule in rules if rule.stage == stage]
         for thing in things if asked else ():
             for rule in asked:
                 for found in rule.check(thing):
-                    _add(clashes.setdefault(found.ordinal, Clash(found.ordinal)), rule, found, rows)
-    return [clashes[ordinal] for ordinal in sorted(clashes)]
+                    clashes.add(rule, found)
+    return clashes
 
 
 def _things(rows: Rows, near: float | None) -> Iterator[tuple[Stage, Iterable[Any]]]:
@@ -163,17 +216,8 @@ def _in_each(
             yield replace(thing, ordinals=tuple(ordinals[list(thing.ordinals)].tolist()))
 
 
-def _add(clash: Clash, rule: Rule, found: DatasetHit, rows: Rows) -> None:
-    message = (found.hit.message or rule.message).format(others=_named(rows, found.others))
-    clash.found.append((rule, replace(found.hit, message=message)))
-    if rule.action == "quarantine":
-        clash.outcome = "quarantined"
-    elif rule.action == "drop" and clash.outcome == "kept":
-        clash.outcome, clash.duplicate_of = "dropped", found.others[0]
-
-
 def settle(
-    clashes: Sequence[Clash],
+    clashes: Clashes,
     rows: Rows,
     tally: Tally,
     *,
@@ -186,7 +230,8 @@ def settle(
     ``named`` says whether rows name their sources; ``known`` are findings of the baseline; ``record`` is told code and
     content hash of every finding.
     """
-    for clash, raw in zip(clashes, rows.raws([clash.ordinal for clash in clashes]), strict=True):
+    each, again = tee(clashes)
+    for clash, raw in zip(each, rows.raws(clash.ordinal for clash in again), strict=True):
         origin = rows.origin(clash.ordinal)
         findings, _ = tally.add(raw, origin, clash.found, clash.outcome, known, rows.worst(clash.ordinal))
         if record is not None:
@@ -200,24 +245,22 @@ def settle(
         yield Settled(index, line, clash.outcome, written, source)
 
 
-def masks(clashes: Sequence[Clash], rows: Rows, parts: Sequence[Done]) -> dict[str, npt.NDArray[np.bool_]]:
-    """For each shard that loses rows, which of its rows stay."""
+def masks(gone: npt.NDArray[np.int64], parts: Sequence[Done]) -> dict[str, npt.NDArray[np.bool_]]:
+    """For each shard that loses rows, which of its rows stay; ``gone`` are the places of those that do not."""
     found: dict[str, npt.NDArray[np.bool_]] = {}
-    for clash in clashes:
-        if clash.outcome == "kept":
-            continue
-        part, row = rows.part_of(clash.ordinal)
-        for name, count, _ in parts[part].shards:
-            if row < count:
-                found.setdefault(name, np.ones(count, np.bool_))[row] = False
-                break
-            row -= count
+    first = 0
+    for name, count, _ in (shard for part in parts for shard in part.shards):
+        within = gone[slice(*np.searchsorted(gone, (first, first + count)))]
+        if len(within):
+            found[name] = np.ones(count, np.bool_)
+            found[name][within - first] = False
+        first += count
     return found
 
 
-def _named(rows: Rows, others: Sequence[int]) -> str:
-    names = [str(rows.origin(other)) for other in others[:OTHERS_NAMED]]
-    more = len(others) - len(names)
+def _named(rows: Rows, others: Sequence[int], count: int) -> str:
+    names = [str(rows.origin(other)) for other in others]
+    more = count - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 

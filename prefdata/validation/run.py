@@ -11,9 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from prefdata.records.arrow import Form
 from prefdata.validation.check import Checker
-from prefdata.validation.clashes import Clash, Rows, find_clashes
+from prefdata.validation.clashes import Clashes, Rows, find_clashes
 from prefdata.validation.findings import Tally
 from prefdata.validation.inputs import Input, parts_of
 from prefdata.validation.memory import keep_freed_memory
@@ -36,17 +39,14 @@ class Gathered:
     parts: list[Done]
     tally: Tally
     rows: Rows
-    clashes: list[Clash]
+    clashes: Clashes
+    gone: npt.NDArray[np.int64]
+    """Places of the rows that clash and do not stay, among all rows, ascending."""
     receipts: list[Lines] = field(default_factory=list)
     """One for each input; clashing rows count as kept until they are settled."""
     sources: Counter[str] = field(default_factory=Counter)
     sample: Sample = field(default_factory=lambda: Sample([]))
     tokens: TokenCounts = field(default_factory=TokenCounts)
-
-    @property
-    def gone(self) -> list[int]:
-        """Places of the rows that clash and do not stay, among all rows."""
-        return [clash.ordinal for clash in self.clashes if clash.outcome != "kept"]
 
 
 def form_of(inputs: Sequence[Input], settings: Settings, limit: int | None) -> Form:
@@ -101,7 +101,15 @@ def gather(
     rows = Rows(found.parts, inputs, folder)
     clashes = find_clashes(rows, settings.rules, settings.near)
     return Gathered(
-        found.parts, found.tally, rows, clashes, found.receipts, found.sources, found.sample, tokens=found.tokens
+        found.parts,
+        found.tally,
+        rows,
+        clashes,
+        clashes.gone(),
+        found.receipts,
+        found.sources,
+        found.sample,
+        tokens=found.tokens,
     )
 
 

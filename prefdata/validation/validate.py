@@ -186,9 +186,9 @@ def validate(
             _settle(found, names, settings, left, built if whole else None, recorded)
             sides, shared = None, None
             if eval_fraction:
-                sides, shared = sides_of(found.parts, left, np.array(found.gone, np.int64), eval_fraction)
+                sides, shared = sides_of(found.parts, left, found.gone, eval_fraction)
             kept = sum(lines.kept for lines in found.receipts)
-            audit = audited(found.sample, set(found.gone), kept, shared)
+            audit = audited(found.sample, found.gone, kept, shared)
             for rule in rules:
                 if rule.stage == "audit":
                     recorded.update(found.tally.add_whole(rule, rule.check(audit), settings.known))
@@ -270,12 +270,11 @@ def _assembled(
     parquet: bool,
 ) -> ValidationResult:
     """Fill the folder ``built``: shards, report and manifest."""
-    stay = masks(found.clashes, found.rows, found.parts)
+    stay = masks(found.gone, found.parts)
     splits = splits_of(found.parts, stay, None if sides is None else by_shard(found.parts, sides))
     entries = assemble.write_splits(built, left, splits)
     assemble.assert_written(built, entries, result.counts)
-    gone = np.array(found.gone, np.int64)
-    figures = assemble.statistics(found.parts, left, gone, result.form, found.sources)
+    figures = assemble.statistics(found.parts, left, found.gone, result.form, found.sources)
     result = replace(result, statistics={**figures, **result.statistics})
     splits_ = {"splits": {split: {"rows": sum(s["rows"] for s in shards)} for split, shards in entries.items()}}
     (built / assemble.PAGE).write_bytes(html_page(replace(result, manifest=splits_)).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 import prefdata
 from prefdata.validation import buckets
-from prefdata.validation.buckets import Buckets, bucket_count
+from prefdata.validation.buckets import ITEMS_IN_MEMORY, Buckets, SpillingSort, bucket_count
 from prefdata.validation.cycles import cycles
 from prefdata.validation.duplicates import ID, KEY_COLUMNS, PROMPT, groups, same_ids
 from prefdata.validation.run import MOST_JOBS, jobs_for
@@ -116,3 +117,30 @@ def test_memory_does_not_grow_with_the_input(tmp_path: Path, count: int, size: i
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] < peaks[0] + 20, f"peaks of {peaks} MB"
+
+
+items = st.lists(st.tuples(st.integers(0, 60), st.integers()), max_size=60)
+
+
+@given(items, st.sampled_from([1, 3, 100]))
+def test_items_come_back_in_the_order_of_their_rows(
+    tmp_path_factory: pytest.TempPathFactory, items: list[tuple[int, int]], most: int
+) -> None:
+    spilling: SpillingSort[int] = SpillingSort(tmp_path_factory.mktemp("found"), 61, most)
+    for ordinal, item in items:
+        spilling.add(ordinal, item)
+    assert list(spilling) == sorted(items, key=lambda pair: pair[0])
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_more_duplicates_than_are_held_in_memory(tmp_path: Path, compressed: bool) -> None:
+    """Each is told by its line and its original's, also where lines can only be read again from the start."""
+    count = ITEMS_IN_MEMORY + 500
+    body = b"".join(orjson.dumps(text(f"p{n % count}", f"c{n % count}", "r")) + b"\n" for n in range(2 * count))
+    path = tmp_path / ("in.jsonl.gz" if compressed else "in.jsonl")
+    path.write_bytes(gzip.compress(body, 1) if compressed else body)
+    counts = prefdata.validate(path, output=tmp_path / "out").counts
+    assert (counts.kept, counts.dropped) == (count, count)
+    dropped = [orjson.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_bytes().splitlines()]
+    assert [record["line"] for record in dropped] == list(range(count + 1, 2 * count + 1))
+    assert [record["duplicate_of"]["line"] for record in dropped] == list(range(1, count + 1))

@@ -46,9 +46,14 @@ def duplicate_pair(group: Group) -> Iterator[DatasetHit]:
 def contradictory_pairs(group: Group) -> Iterator[DatasetHit]:
     if not group.contradictory:
         return
+    against = {
+        way: tuple(o for o, its in zip(group.ordinals, group.orientations, strict=True) if its is not way)
+        for way in (True, False)
+    }
     for ordinal, way in zip(group.ordinals, group.orientations, strict=True):
-        against = tuple(o for o, its in zip(group.ordinals, group.orientations, strict=True) if its is not way)
-        yield DatasetHit(ordinal, Hit(message="{others} prefers the same two answers the other way round"), against)
+        yield DatasetHit(
+            ordinal, Hit(message="{others} prefers the same two answers the other way round"), against[way]
+        )
 
 
 def _round(*pairs: tuple[str, str]) -> tuple[bytes, ...]:
