@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -30,8 +31,8 @@ from prefdata.validation.registry import DatasetHit, Hit, Rule, Stage
 from prefdata.validation.work import NO_SOURCE, Done, Segment, part_file, read, source_of
 
 OTHERS_NAMED = 3
-PARTS_MAPPED = 32
-"""Parts whose keys and places are mapped into memory at once."""
+PARTS_OPEN = 32
+"""Parts whose keys and places are open at once."""
 
 
 @dataclass(slots=True)
@@ -67,9 +68,9 @@ class Rows:
         self._parts, self._inputs = parts, inputs
         self.folder = folder
         self._firsts = np.cumsum([0, *(part.kept for part in parts)])
-        # A file that stays mapped stays open: the parts may be more than files that may be open at once.
-        self._keys = lru_cache(PARTS_MAPPED)(lambda index: _mapped(self.keys[index], KEY_COLUMNS))
-        self._where = lru_cache(PARTS_MAPPED)(lambda index: _mapped(part_file(folder, parts[index].number, "where"), 3))
+        # The parts may be more than files that may be open at once.
+        self._keys = lru_cache(PARTS_OPEN)(lambda index: _Numbers(self.keys[index], KEY_COLUMNS))
+        self._where = lru_cache(PARTS_OPEN)(lambda index: _Numbers(part_file(folder, parts[index].number, "where"), 3))
 
     def __len__(self) -> int:
         return int(self._firsts[-1])
@@ -82,7 +83,7 @@ class Rows:
     def worst(self, ordinal: int) -> Severity | None:
         """The severity of the worst finding that a row had so far."""
         part, row = self.part_of(ordinal)
-        code = int(self._keys(part)[row, MARKS])
+        code = self._keys(part).row(row)[MARKS]
         return SEVERITIES[code - 1] if code else None
 
     def part_of(self, ordinal: int) -> tuple[int, int]:
@@ -93,7 +94,7 @@ class Rows:
     def place(self, ordinal: int) -> tuple[int, int, int]:
         """Input, line and byte of the physical line that holds a row."""
         part, row = self.part_of(ordinal)
-        index, line, byte = self._where(part)[row].tolist()
+        index, line, byte = self._where(part).row(row)
         return index, line, byte
 
     def origin(self, ordinal: int) -> Origin:
@@ -264,6 +265,21 @@ def _named(rows: Rows, others: Sequence[int], count: int) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 
-def _mapped(path: Path, columns: int) -> npt.NDArray[np.int64]:
-    """What a part left, a row for each of its rows."""
-    return np.memmap(path, np.int64, mode="r").reshape(-1, columns)
+class _Numbers:
+    """Rows of 64-bit numbers in a file that a part left, read one by one.
+
+    They are not mapped into memory: all pages that were looked at would count as memory of this process.
+    """
+
+    def __init__(self, path: Path, columns: int) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._row = struct.Struct(f"={columns}q")
+
+    def row(self, index: int) -> tuple[int, ...]:
+        """The numbers of one row."""
+        self._file.seek(index * self._row.size)
+        return self._row.unpack(self._file.read(self._row.size))
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
