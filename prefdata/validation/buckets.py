@@ -1,4 +1,4 @@
-"""The keys of all rows in buckets, so that what compares rows with each other needs memory for one bucket only.
+"""All rows in buckets, so that what compares rows with each other needs memory for one bucket only.
 
 Rows that may clash share the hash of their prompt or of their id, and with it the bucket: each bucket is looked through
 for itself, and together they come to what all rows at once would have come to.
@@ -7,7 +7,7 @@ for itself, and together they come to what all rows at once would have come to.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from operator import itemgetter
 from pathlib import Path
@@ -23,7 +23,7 @@ MOST_BUCKETS = 128
 """Files that are open at once while rows are sorted into buckets."""
 ITEMS_IN_MEMORY = 1 << 14
 Item = TypeVar("Item")
-Ordinals = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint64]
 
 
 def read_keys(path: Path) -> Keys:
@@ -32,36 +32,45 @@ def read_keys(path: Path) -> Keys:
 
 
 class Buckets:
-    """Keys sorted into files by one of their columns; rows keep their order within a bucket."""
+    """Rows of numbers sorted into files by one of their columns; they keep their order within a bucket.
 
-    def __init__(self, left: Sequence[Path], rows: int, folder: Path, column: int) -> None:
-        self._paths = [folder / f"bucket-{column}-{number:03}" for number in range(bucket_count(rows))]
-        first = 0
+    ``parts`` are arrays of shape (some rows, ``columns``); the bucket of a row follows from the number in ``column``.
+    """
+
+    def __init__(self, parts: Iterable[Numbers], rows: int, columns: int, column: int, folder: Path, name: str) -> None:
+        self._columns = columns
+        self._paths = [folder / f"{name}-{number:03}" for number in range(bucket_count(rows))]
         with ExitStack() as stack:
             files = [stack.enter_context(path.open("wb")) for path in self._paths]
-            for path in left:
-                keys = read_keys(path)
-                keys[:, MARKS] = np.arange(first, first + len(keys), dtype=np.uint64)
-                first += len(keys)
-                if column == ID:
-                    keys = keys[keys[:, ID] != 0]
-                bucket = (keys[:, column] % np.uint64(len(files))).astype(np.int64)
+            for numbers in parts:
+                bucket = (numbers[:, column] % np.uint64(len(files))).astype(np.int64)
                 order = np.argsort(bucket, kind="stable")
                 ends = np.cumsum(np.bincount(bucket, minlength=len(files)))
-                for file, some in zip(files, np.split(keys[order], ends[:-1]), strict=True):
+                for file, some in zip(files, np.split(numbers[order], ends[:-1]), strict=True):
                     file.write(some.tobytes())
 
-    def __iter__(self) -> Iterator[tuple[Keys, Ordinals]]:
-        """Each bucket that holds rows: their keys, and their places among all rows, which ascend."""
+    def __iter__(self) -> Iterator[Numbers]:
+        """The rows of each bucket that holds any."""
         for path in self._paths:
-            keys = read_keys(path)
-            if len(keys):
-                yield keys, keys[:, MARKS].astype(np.int64)
+            numbers = np.fromfile(path, np.uint64).reshape(-1, self._columns)
+            if len(numbers):
+                yield numbers
 
     def remove(self) -> None:
         """Delete the files."""
         for path in self._paths:
             path.unlink()
+
+
+def placed_keys(left: Sequence[Path], *, with_id: bool = False) -> Iterator[Keys]:
+    """The keys that each part left, those with an id only where that is asked for, and in the last column the place of
+    each row among all rows."""
+    first = 0
+    for path in left:
+        keys = read_keys(path)
+        keys[:, MARKS] = np.arange(first, first + len(keys), dtype=np.uint64)
+        first += len(keys)
+        yield keys[keys[:, ID] != 0] if with_id else keys
 
 
 def bucket_count(rows: int) -> int:

@@ -19,7 +19,7 @@ import orjson
 
 from prefdata.types import Severity
 from prefdata.validation.baseline import Known, row_hash
-from prefdata.validation.buckets import Buckets, SpillingSort, read_keys
+from prefdata.validation.buckets import Buckets, SpillingSort, placed_keys, read_keys
 from prefdata.validation.cycles import Cycle, cycles
 from prefdata.validation.duplicates import ID, KEY_COLUMNS, MARKS, PROMPT, Group, Keys, groups, same_ids
 from prefdata.validation.findings import SEVERITIES, Found, Origin, Outcome, Tally
@@ -196,9 +196,10 @@ def find_clashes(rows: Rows, rules: Sequence[Rule], near: float | None = None) -
 
 def _things(rows: Rows, near: float | None) -> Iterator[tuple[Stage, Iterable[Any]]]:
     """What the rules over all rows look at, by their stage; looked for only when it is asked for."""
-    by_prompt = Buckets(rows.keys, len(rows), rows.folder, PROMPT)
+    by_prompt = Buckets(placed_keys(rows.keys), len(rows), KEY_COLUMNS, PROMPT, rows.folder, "prompt")
     yield "dataset", _in_each(by_prompt, groups)
-    by_id = Buckets(rows.keys, len(rows), rows.folder, ID)
+    with_id = placed_keys(rows.keys, with_id=True)
+    by_id = Buckets(with_id, len(rows), KEY_COLUMNS, ID, rows.folder, "id")
     yield "ids", _in_each(by_id, same_ids)
     by_id.remove()
     yield "cycles", _in_each(by_prompt, cycles)
@@ -212,9 +213,9 @@ def _in_each(
     buckets: Buckets, find: Callable[[Keys], Iterator[Group]] | Callable[[Keys], Iterator[Cycle]]
 ) -> Iterator[Group | Cycle]:
     """What is found in each bucket, told by the places of its rows among all rows."""
-    for keys, ordinals in buckets:
+    for keys in buckets:
         for thing in find(keys):
-            yield replace(thing, ordinals=tuple(ordinals[list(thing.ordinals)].tolist()))
+            yield replace(thing, ordinals=tuple(keys[list(thing.ordinals), MARKS].tolist()))
 
 
 def settle(

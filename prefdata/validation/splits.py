@@ -6,7 +6,7 @@ a data set, whatever stands around it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import xxhash
+
+from prefdata.validation.buckets import Buckets
 
 if TYPE_CHECKING:
     from prefdata.validation.work import Done
@@ -97,20 +99,43 @@ def sides_of(
     ``gone`` are the places of rows that do not stay, among the rows of all parts. Also gives the number of rows of eval
     that open as a row of train does and go on for several turns.
     """
-    found = [np.fromfile(left / f"{part.number:06}.{HASHES}", np.uint64).reshape(-1, 2) for part in parts]
-    hashes = np.concatenate(found) if found else np.empty((0, 2), np.uint64)
-    stays = np.ones(len(hashes), np.bool_)
-    stays[gone] = False
-    prompts = np.unique(hashes[stays, 0])
-    limit = int(eval_fraction * 2**64)
-    if len(prompts) > 1:
+    limit, least, most = int(eval_fraction * 2**64), 2**64, -1
+    for _, hashes, stays in _hashes(parts, left, gone):
+        prompts = hashes[stays, 0]
+        if len(prompts):
+            least, most = min(least, int(prompts.min())), max(most, int(prompts.max()))
+    if least < most:
         # A few prompts may all fall on one side; each side gets at least one.
-        limit = min(max(limit, int(prompts[0]) + 1), int(prompts[-1]))
-    side = hashes[:, 0] < np.uint64(limit)
-    openings, several = hashes[:, 1], hashes[:, 0] != hashes[:, 1]
-    shared = np.isin(openings, openings[stays & ~side & (openings != 0)]) & stays & side & several
-    ends = np.cumsum([len(rows) for rows in found])
-    return dict(zip([part.number for part in parts], np.split(side, ends[:-1]), strict=True)), int(shared.sum())
+        limit = min(max(limit, least + 1), most)
+    sides: dict[int, npt.NDArray[np.bool_]] = {}
+
+    def openings() -> Iterator[Hashes]:
+        for part, hashes, stays in _hashes(parts, left, gone):
+            side = hashes[:, 0] < np.uint64(limit)
+            sides[part.number] = side
+            asked = stays & (hashes[:, 1] != 0) & (~side | (hashes[:, 0] != hashes[:, 1]))
+            yield np.column_stack((hashes[asked, 1], side[asked]))
+
+    rows = sum(part.kept for part in parts)
+    shared = 0
+    buckets = Buckets(openings(), rows, 2, 0, left, "opening")
+    for opening, side in (bucket.T for bucket in buckets):
+        shared += int(np.isin(opening[side == 1], opening[side == 0]).sum())
+    buckets.remove()
+    return sides, shared
+
+
+def _hashes(
+    parts: Sequence[Done], left: Path, gone: npt.NDArray[np.int64]
+) -> Iterator[tuple[Done, Hashes, npt.NDArray[np.bool_]]]:
+    """For each part the hashes of its rows, and which of them stay."""
+    first = 0
+    for part in parts:
+        hashes = np.fromfile(left / f"{part.number:06}.{HASHES}", np.uint64).reshape(-1, 2)
+        stays = np.ones(len(hashes), np.bool_)
+        stays[gone[slice(*np.searchsorted(gone, (first, first + len(hashes))))] - first] = False
+        first += len(hashes)
+        yield part, hashes, stays
 
 
 def by_shard(parts: Sequence[Done], sides: Mapping[int, npt.NDArray[np.bool_]]) -> dict[str, npt.NDArray[np.bool_]]:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import prefdata
 from prefdata.validation import buckets
-from prefdata.validation.buckets import ITEMS_IN_MEMORY, Buckets, SpillingSort, bucket_count
+from prefdata.validation.buckets import ITEMS_IN_MEMORY, Buckets, SpillingSort, bucket_count, placed_keys
 from prefdata.validation.cycles import cycles
-from prefdata.validation.duplicates import ID, KEY_COLUMNS, PROMPT, groups, same_ids
+from prefdata.validation.duplicates import ID, KEY_COLUMNS, MARKS, PROMPT, groups, same_ids
 from prefdata.validation.run import MOST_JOBS, jobs_for
 from tests.validation.rows import chat, text, turns, write
 
@@ -39,10 +39,11 @@ def test_rows_clash_in_buckets_as_they_do_all_together(
     for path, some in zip(paths, (keys[:cut], keys[cut:]), strict=True):
         path.write_bytes(some.tobytes())
     for find, column in ((groups, PROMPT), (same_ids, ID), (cycles, PROMPT)):
-        sorted_in = Buckets(paths, number * buckets.ROWS_IN_MEMORY, folder, column)
+        parts = placed_keys(paths, with_id=column == ID)
+        sorted_in = Buckets(parts, number * buckets.ROWS_IN_MEMORY, KEY_COLUMNS, column, folder, "keys")
         found = [
-            replace(thing, ordinals=tuple(ordinals[list(thing.ordinals)].tolist()))
-            for some, ordinals in sorted_in
+            replace(thing, ordinals=tuple(some[list(thing.ordinals), MARKS].tolist()))
+            for some in sorted_in
             for thing in find(some)
         ]
         sorted_in.remove()
