@@ -7,8 +7,9 @@ checkout is read instead.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,10 @@ NAMES: tuple[SchemaName, ...] = (
     "judge_template",
     "manifest",
 )
+
+
+MOST_SORTED = 1000
+"""Violations of one document that are put into their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +71,37 @@ def validator(name: str) -> jsonschema_rs.Draft202012Validator:
 
 
 def violations(name: str, document: Any) -> Iterator[Violation]:
-    """Every violation in ``document``, in the order of the schema."""
-    for error in validator(name).iter_errors(document):
-        kind = error.kind
-        pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
-        if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
-            pointer += "/" + kind.property.replace("~", "~0").replace("/", "~1")
-        yield Violation(pointer, _message(error), kind.name)
+    """Every violation in ``document``, in the order in which its values stand there, what is missing last.
+
+    Of more than ``MOST_SORTED`` the others follow in the order of the schema.
+    """
+    errors = validator(name).iter_errors(document)
+    first = [(_path(error), error) for error in islice(errors, MOST_SORTED)]
+    first.sort(key=lambda item: _place(document, item[0]))
+    for path, error in chain(first, ((_path(error), error) for error in errors)):
+        pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+        yield Violation(pointer, _message(error), error.kind.name)
+
+
+def _path(error: jsonschema_rs.ValidationError) -> list[str | int]:
+    """Keys and indices that lead to a violation, a missing key included."""
+    kind = error.kind
+    missing = [kind.property] if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required) else []
+    return [*error.instance_path, *missing]
+
+
+def _place(document: Any, path: Sequence[str | int]) -> list[int]:
+    """For each step of a path the place of its value among its neighbours in the document."""
+    places = []
+    for part in path:
+        if isinstance(document, dict):
+            places.append(list(document).index(part) if part in document else len(document))
+            document = document.get(part)
+        else:
+            assert isinstance(part, int)
+            places.append(part)
+            document = document[part]
+    return places
 
 
 def _message(error: jsonschema_rs.ValidationError) -> str:
