@@ -43,6 +43,7 @@ def generate(path: Path, megabytes: float, kind: str, *, uniform: bool = False, 
     rng = random.Random(seed)
     letters = "abcdefghijklmnopqrstuvwxyz"
     vocabulary = ["".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(WORDS)]
+    vocabulary += ["the"] * 200 + ["and", "of", "to"] * 100  # about as often as in English
     vocabulary += ["don't", '"so"', "naïve", "1,000", "end.\n\n", "f(x):", "日本"] * 8
 
     def words(count: int) -> str:

@@ -104,6 +104,8 @@ PHRASES = [
     "It is four.",
     "it is Four. ",
     "Sum it up.",
+    "Puedes guardarlas tres semanas, pero deben estar en un lugar fresco y no se pueden mojar.",
+    "You can keep them for three weeks, but they should be in a cool place, and they must not be wet.",
 ]
 signs = st.sampled_from([*MARKS, *LETTERS, *PHRASES])
 """Text that the rules over text and over contrast look for, and text that only looks like it."""

@@ -96,6 +96,38 @@ def test_another_script_on_one_side_only(sides: tuple[str, str, str], expected: 
     assert found(write(tmp_path / "in.jsonl", text(*sides))) == expected
 
 
+ASKED = "What should I do with the apples that are left, and how long can they be kept?"
+KEPT = "You can keep them for about three weeks, but they should be in a cool place, and they must not be wet."
+BAKED = "There is a cake that my mother would make of them, which you can have with cream or just as it is."
+SPANISH = "Puedes guardarlas unas tres semanas, pero deben estar en un lugar fresco y no se pueden mojar por la lluvia."
+GERMAN = "Man kann sie etwa drei Wochen lang aufheben, aber sie müssen kühl liegen und dürfen nicht nass werden."
+SPANISH_TOO = (
+    "Con las manzanas que sobran se puede hacer una tarta, que es como la de mi madre, y no lleva mucho tiempo."
+)
+CODE = "```python\nfor de in la:\n    if que is not le: print(un, en, se)\n```"
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ((ASKED, KEPT, SPANISH), {"TXT006": 1}),
+        ((ASKED, SPANISH, KEPT), {"TXT006": 1}),
+        ((SPANISH_TOO + " ¿Qué más?", SPANISH, GERMAN), {"TXT006": 1}),
+        ((SPANISH_TOO + " ¿Qué más?", SPANISH, KEPT), {"TXT006": 1}),
+        ((SPANISH_TOO + " ¿Qué más?", SPANISH, SPANISH_TOO), {}),
+        ((ASKED, KEPT, BAKED), {}),
+        (("Say it in Spanish: " + KEPT, SPANISH, SPANISH_TOO), {}),
+        ((SPANISH_TOO + " ¿Qué más?", SPANISH, CODE), {}),
+        ((ASKED, KEPT, "De la Torre, El Greco, Los Angeles"), {}),
+        ((ASKED, KEPT, "Sí."), {}),
+    ],
+)
+def test_another_language_of_latin_letters_on_one_side_only(
+    sides: tuple[str, str, str], expected: dict[str, int], tmp_path: Path
+) -> None:
+    assert found(write(tmp_path / "in.jsonl", text(*sides))) == expected
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

@@ -7,6 +7,7 @@ from itertools import compress
 from operator import not_
 
 from prefdata.validation.batch import Batch
+from prefdata.validation.languages import language_of, may_differ
 from prefdata.validation.registry import Hit, row_rule
 from prefdata.validation.remembered import Remembered
 from prefdata.validation.row import Row
@@ -82,41 +83,45 @@ def answer_cut(row: Row) -> Iterator[Hit]:
             yield Hit(pointer, f"{side} looks cut off: {reason}")
 
 
-def _may_be_other_script(batch: Batch) -> list[int]:
-    scan = batch.scan
-    if scan.ascii and not scan.escapes:
-        return []
-    found: set[int] = set()
-    for answers in batch.answers:  # where the sides differ, one of them is not Latin
-        others = compress(range(len(answers)), map(not_, map(str.isascii, answers)))
-        found.update(index for index in others if may_be_other(answers[index]))
+def _may_be_other_language(batch: Batch) -> list[int]:
+    found = set(batch.where(map(may_differ, *batch.answers)))
+    if not batch.scan.ascii or batch.scan.escapes:
+        for answers in batch.answers:  # where the sides differ, one of them is not Latin
+            others = compress(range(len(answers)), map(not_, map(str.isascii, answers)))
+            found.update(index for index in others if may_be_other(answers[index]))
     return sorted(found)
+
+
+FRANCE = '{"prompt": "What is the capital of France?", "chosen": "%s", "rejected": "%s"}'
 
 
 @row_rule(
     "TXT006",
     "other-language",
     severity="warning",
-    message="one answer is written in another script than the prompt and the other answer",
+    message="one answer is written in another language than the prompt and the other answer",
     hint="was the answer sampled in the wrong language? Leave the row out, or answer in the prompt's language",
     why="""Where one answer speaks another language than the prompt and the other answer, the language decides and not
-    what is said. Languages are told apart by their script alone (Latin, Cyrillic, Chinese …) at the start of each text:
-    Spanish against English is not seen, and a prompt that asks for a translation, so that both answers change the
-    script, is no fault.""",
-    bad='{"prompt": "What is the capital of France?", "chosen": "The capital is Paris.", '
-    '"rejected": "Столица Франции — город Париж."}'.encode(),
-    good=b'{"prompt": "What is the capital of France?", "chosen": "The capital is Paris.", '
-    b'"rejected": "The capital is London."}',
-    screen=_may_be_other_script,
+    what is said. Languages are told apart by their script at the start of each text (Latin, Cyrillic, Chinese …), and
+    in Latin letters by their function words (English, Spanish, French, German and a dozen others); short texts, names
+    and code are of no language. A prompt that asks for a translation, so that both answers change the language, is no
+    fault.""",
+    bad=(FRANCE % ("The capital is Paris.", "Столица Франции — город Париж.")).encode(),
+    good=(FRANCE % ("The capital is Paris.", "The capital is London.")).encode(),
+    screen=_may_be_other_language,
 )
 def other_language(row: Row) -> Iterator[Hit]:
-    asked = script_of(row.answer("prompt")[1])
-    if asked is None:
+    texts = {"prompt": row.answer("prompt"), **{side: row.answer(side) for side, _ in row.completions()}}
+    scripts = {side: script_of(text) for side, (_, text) in texts.items()}
+    if scripts["prompt"] is None:
         return
-    answers = {side: row.answer(side) for side, _ in row.completions()}
-    scripts = {side: script_of(text) for side, (_, text) in answers.items()}
+    told = {side: f"{script} letters" for side, script in scripts.items() if script is not None}
+    if set(scripts.values()) <= {"Latin", None}:
+        if not may_differ(texts["chosen"][1], texts["rejected"][1]):
+            return
+        languages = {side: language_of(text) for side, (_, text) in texts.items()}
+        told = {side: language for side, language in languages.items() if language is not None}
+    asked = told.get("prompt")
     for side, other in (("chosen", "rejected"), ("rejected", "chosen")):
-        if scripts[side] not in (None, asked) and scripts[other] == asked:
-            yield Hit(
-                answers[side][0], f"{side} is written in {scripts[side]} letters, prompt and {other} in {asked} letters"
-            )
+        if asked is not None and told.get(side) not in (None, asked) and told.get(other) == asked:
+            yield Hit(texts[side][0], f"{side} is written in {told[side]}, prompt and {other} in {asked}")
