@@ -58,13 +58,13 @@ def annotate(
 ) -> None:
     """Take ``responses`` into ``store`` (made if it is not there) and serve it until interrupted.
 
+    ``annotators`` are those of the store where none is named, and the login name where it has none.
     ``ready`` is told what came in, and the links, when the server listens. ``url`` is the address under which people
     reach it, where that is not ``http://host:port``. Settings that are None stay as the store has them. ``terminal``
     asks one annotator here instead, without a server, until nothing is left. Raises InputError, UsageError,
     MissingExtraError, and ServiceError where the port cannot be had.
     """
     _require()
-    names = list(annotators) or [_login()]
     rubric = read_rubric(Path(template)).document if template is not None else None
     settings = {
         "overlap": overlap,
@@ -77,7 +77,7 @@ def annotate(
     out = Path(store)
     if not out.parent.is_dir():
         raise UsageError(f"the folder {out.parent} for the store does not exist", f"mkdir -p {out.parent}")
-    if terminal and len(names) > 1:
+    if terminal and len(annotators) > 1:
         raise UsageError("--terminal asks one person", "name one --annotator")
     names_of_server = _names_of(host, url)
     for source in sources([name for paths in (responses, gold, queue) if paths is not None for name in _names(paths)]):
@@ -86,6 +86,9 @@ def annotate(
     made = not out.exists()
     with opened(out, create=True) as held:
         try:
+            names = list(annotators) or held.annotators() or [_login()]
+            if terminal and len(names) > 1:
+                raise UsageError("--terminal asks one person", f"name one --annotator: {', '.join(names)}")
             held.configure(settings)
             held.add_annotators(names)
             imported = add_responses(held, _names(responses), limit)
@@ -157,6 +160,8 @@ def _serve(
 
 def _names_of(host: str, url: str | None) -> tuple[str | None, frozenset[str]]:
     """The base of links where ``url`` gives one, and the names that the server goes by."""
+    from prefdata.annotation.security import ANY_ADDRESS
+
     hosts = set(LOOPBACK)
     base = None
     if url is not None:
@@ -166,19 +171,10 @@ def _names_of(host: str, url: str | None) -> tuple[str | None, frozenset[str]]:
         hosts.add(parts.hostname.lower())
         base = url.rstrip("/")
     if host in ("0.0.0.0", "::"):
-        hosts |= {socket.gethostname().lower(), socket.getfqdn().lower(), *_addresses()}
+        hosts |= {socket.gethostname().lower(), socket.getfqdn().lower(), ANY_ADDRESS}
     else:
         hosts.add(host.lower())
     return base, frozenset(hosts)
-
-
-def _addresses() -> set[str]:
-    """The addresses by which this machine's own name is known."""
-    try:
-        found = socket.getaddrinfo(socket.gethostname(), None)
-    except OSError:
-        return set()
-    return {str(address[4][0]) for address in found}
 
 
 def _listen(host: str, port: int) -> socket.socket:

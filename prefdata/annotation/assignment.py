@@ -70,7 +70,7 @@ def next_task(db: sqlite3.Connection, annotator: str, settings: Settings, after:
     for *row, until in begun:
         task = task_of(tuple(row))
         # An item that others took over when the lease ran out waits until it wants answers again.
-        if until > now or task.gold or task.ask or _wanted(db, task.item, annotator, now):
+        if until > now or task.gold or task.ask or _wanted(db, task.item, annotator, now, lease):
             if until < now + (lease - now) / 2:  # else looking again would be a write each time
                 db.execute("UPDATE task SET lease = ? WHERE id = ?", (lease, task.id))
             return task
@@ -80,7 +80,7 @@ def next_task(db: sqlite3.Connection, annotator: str, settings: Settings, after:
         return _show(db, annotator, item, 0, settings, lease)
     if draw.random() < settings.reask_rate and (item := _returning(db, annotator, draw)) is not None:
         return _show(db, annotator, item, 1, settings, lease)
-    item = _open(db, annotator, now)
+    item = _open(db, annotator, now, lease)
     if item is None and settings.gold_rate:
         item = _gold(db, annotator)
     return None if item is None else _show(db, annotator, item, 0, settings, lease)
@@ -125,24 +125,25 @@ def _show(db: sqlite3.Connection, annotator: str, item: int, ask: int, settings:
     return Task(event.seq, annotator, item, ask, shown, sha256, gold, "open", False, None)
 
 
+# A lease longer than any given now comes of a clock that was ahead: it must not keep an item for ever.
 LEASED = (
     "(SELECT count(*) FROM task AS other WHERE other.item = item.number AND other.ask = 0 "
-    "AND other.state IN ('open', 'undone') AND other.lease > ? AND other.annotator != ?)"
+    "AND other.state IN ('open', 'undone') AND other.lease > ? AND other.lease <= ? AND other.annotator != ?)"
 )
 
 
-def _wanted(db: sqlite3.Connection, item: int, annotator: str, now: float) -> bool:
+def _wanted(db: sqlite3.Connection, item: int, annotator: str, now: float, lease: float) -> bool:
     """Whether the item wants more answers than others are about to give."""
-    found = db.execute(f"SELECT 1 FROM item WHERE number = ? AND open > {LEASED}", (item, now, annotator))
+    found = db.execute(f"SELECT 1 FROM item WHERE number = ? AND open > {LEASED}", (item, now, lease, annotator))
     return found.fetchone() is not None
 
 
-def _open(db: sqlite3.Connection, annotator: str, now: float) -> int | None:
+def _open(db: sqlite3.Connection, annotator: str, now: float, lease: float) -> int | None:
     found = db.execute(
         "SELECT number FROM item WHERE open > 0 AND askable AND gold IS NULL "
         "AND NOT EXISTS (SELECT 1 FROM task WHERE task.annotator = ? AND task.item = item.number AND task.ask = 0) "
         f"AND open > {LEASED} ORDER BY priority DESC, number LIMIT 1",
-        (annotator, now, annotator),
+        (annotator, now, lease, annotator),
     ).fetchone()
     return None if found is None else int(found[0])
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from prefdata.errors import InputError
+from prefdata.errors import InputError, ServiceError
 
 APPLICATION, VERSION = 0x70726466, 1
 BUSY_SECONDS = 30
@@ -68,6 +68,10 @@ CREATE INDEX task_state ON task (annotator, state, changed);
 """
 
 
+class UnusableError(ServiceError):
+    """The file cannot be read or written now: the disk is full, the folder was moved, another program holds it."""
+
+
 class Event(NamedTuple):
     """One line of the log; ``seq`` grows without gaps, ``at`` (UTC) never goes back."""
 
@@ -99,10 +103,11 @@ class Database:
         try:
             with self.writing() as db:
                 self._prepare(db)
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, UnusableError) as error:
             self.close()
             raise InputError(
-                f"{path} cannot be opened ({error})", "check who may write it and its folder, and whether it is in use"
+                f"{path} cannot be opened ({error.__cause__ or error})",
+                "check who may write it and its folder, and whether it is in use",
             ) from None
         except sqlite3.DatabaseError as error:
             self.close()
@@ -142,7 +147,8 @@ class Database:
             try:
                 yield db
             except BaseException:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # a full disk has ended it
+                    db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")
 
@@ -159,6 +165,13 @@ class Database:
             db = self._connect()
         try:
             yield db
+        except sqlite3.OperationalError as error:
+            db.close()
+            if (
+                getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_ERROR
+            ):  # a fault of ours
+                raise
+            raise _unusable(self.path, error) from error
         except sqlite3.Error:
             db.close()
             raise
@@ -169,14 +182,29 @@ class Database:
             self._idle.put(db)
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        # Without this mode a store that was moved away while it is served would be made anew, empty.
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        try:
+            db = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise _unusable(self.path, error) from error
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
+        except sqlite3.OperationalError as error:
+            db.close()
+            raise _unusable(self.path, error) from error
         except sqlite3.Error:
             db.close()
             raise
         return db
+
+
+def _unusable(path: Path, error: sqlite3.OperationalError) -> UnusableError:
+    return UnusableError(
+        f"{path} cannot be used now: {error}",
+        "check the disk, who may write it and its folder, and whether it is in use",
+    )
 
 
 def append(

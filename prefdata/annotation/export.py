@@ -199,10 +199,10 @@ def moment(db: sqlite3.Connection, as_of: str | None) -> tuple[int, str]:
         return found or (0, "")
     try:
         said = datetime.fromisoformat(as_of)
-    except ValueError:
+        zoned = (said if said.tzinfo else said.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"{as_of!r} is no time", "write it as 2026-01-31T12:00:00Z") from None
-    zoned = said if said.tzinfo else said.replace(tzinfo=UTC)
-    text = zoned.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    text = zoned.isoformat(timespec="microseconds").replace("+00:00", "Z")
     seq = db.execute("SELECT coalesce(max(seq), 0) FROM event WHERE at <= ?", (text,)).fetchone()[0]
     return int(seq), text
 

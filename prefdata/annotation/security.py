@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+ANY_ADDRESS = "*"
+"""Among the names of a server: whatever address it is reached by, as it may have many that it does not know of."""
 LARGEST_BODY = 4 << 20
 """Bytes of a request."""
 
@@ -52,7 +55,8 @@ class Guard:
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
         # A name that another site points at this machine (DNS rebinding) is none of ours.
-        if hostname(host) not in self._hosts:
+        name = hostname(host)
+        if name not in self._hosts and not (ANY_ADDRESS in self._hosts and _is_address(name)):
             return 421, "This server does not go by that name. Open the link as it was printed."
         if method in ("GET", "HEAD"):
             return None
@@ -79,6 +83,15 @@ def hostname(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+def _is_address(name: str) -> bool:
+    """Whether a host is given by its address: no other site can have that point to this machine."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _protect(message: MutableMapping[str, Any], path: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Annotated, Any
 
+import click
 from fastapi import Body, FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -12,6 +15,7 @@ from prefdata.annotation import owner
 from prefdata.annotation.answers import AnswerError, answer_from, editable, read_answer
 from prefdata.annotation.assignment import Task
 from prefdata.annotation.dashboard import Dashboard
+from prefdata.annotation.database import UnusableError
 from prefdata.annotation.diffs import marked
 from prefdata.annotation.links import Links
 from prefdata.annotation.security import Guard
@@ -21,6 +25,7 @@ from prefdata.annotation.views import in_words
 from prefdata.errors import PrefdataError
 
 Document = Annotated[dict[str, Any], Body()]
+COMPLAIN_SECONDS = 60.0
 
 
 def build(store: Store, links: Links, hosts: frozenset[str], *, https: bool = False) -> FastAPI:
@@ -28,6 +33,7 @@ def build(store: Store, links: Links, hosts: frozenset[str], *, https: bool = Fa
     app = FastAPI(title="prefdata annotate", docs_url=None, redoc_url=None, openapi_url=None)
     site = app.state.site = Site(store, links)
     app.state.dashboard = Dashboard(store)
+    complaints = Complaints()
     app.include_router(owner.router)
     app.add_middleware(Guard, hosts=hosts)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
@@ -41,6 +47,11 @@ def build(store: Store, links: Links, hosts: frozenset[str], *, https: bool = Fa
         status = 422 if isinstance(error, AnswerError) else 404 if isinstance(error, UnknownTaskError) else 409
         hint = f" – {error.hint}" if error.hint else ""
         return _said(site, request, status, "That does not work", error.message + hint)
+
+    @app.exception_handler(UnusableError)
+    def unusable(request: Request, error: UnusableError) -> Response:
+        complaints.add(f"{error.message}; what people answer waits in their browsers")
+        return _said(site, request, 503, "Not now", "The store cannot be used now. Try again in a while.")
 
     @app.get("/")
     def home(request: Request) -> Response:
@@ -119,6 +130,22 @@ def build(store: Store, links: Links, hosts: frozenset[str], *, https: bool = Fa
         return site.page("history.html", person, rows=rows, progress=progress_words(store.progress(person.name)))
 
     return app
+
+
+class Complaints:
+    """Tells the owner, at the terminal, what is wrong with the store: not once for every try of every browser."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next: dict[str, float] = {}
+
+    def add(self, text: str) -> None:
+        """Say ``text``, unless it was said within the last minute."""
+        with self._lock:
+            if self._next.get(text, 0.0) > time.monotonic():
+                return
+            self._next[text] = time.monotonic() + COMPLAIN_SECONDS
+        click.echo(f"error: {text}", err=True)
 
 
 def _said(site: Site, request: Request, status: int, title: str, text: str) -> Response:

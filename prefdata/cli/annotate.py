@@ -45,7 +45,7 @@ def command() -> None:
     "annotators",
     multiple=True,
     metavar="NAME",
-    help="Who annotates; repeat it. A link is printed for each. [default: your login name]",
+    help="Who annotates; repeat it. A link is printed for each. [default: all of the store, or your login name]",
 )
 @click.option("--overlap", type=click.IntRange(1), help="Answers wanted for each item. [default: 1]")
 @click.option(

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import secrets
 import signal
 import stat
@@ -32,7 +33,7 @@ def task_on(page: str) -> dict[str, Any]:
         re.findall(r'data-(task|seen|item|count|previous)="([^"]*)"', page.split('id="answer"')[1])
     )
     found["previous"] = unescape(found["previous"])
-    found["texts"] = [unescape(text).strip() for text in re.findall(r'<div class="rendered"><p>(.*?)</p>', page)]
+    found["texts"] = [unescape(text).strip() for text in re.findall(r'<div class="rendered"[^>]*><p>(.*?)</p>', page)]
     return found
 
 
@@ -254,6 +255,63 @@ def test_other_machines_need_the_links_and_are_warned_of(serve: Serve) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert "listens to other machines" in said
+
+
+def test_a_server_for_others_answers_to_every_address_and_no_other_name(serve: Serve) -> None:
+    """A machine has addresses that its own name does not lead to; a phone knows it by one of them."""
+    with serve(SETS, "--annotator", "ann", "--host", "0.0.0.0") as served:
+        ann = Person(served.links["ann"].replace(served.url.split("://")[1].split(":")[0], "127.0.0.1"))
+        for host, status in (
+            ("192.0.2.7:8080", 200),
+            ("[2001:db8::7]", 200),
+            ("evil.example", 421),
+            ("7.evil.example", 421),
+        ):
+            assert ann.http.get("/task", headers={"host": host}).status_code == status, host
+        ann.close()
+    with serve(SETS) as served:
+        assert served.client().http.get("/task", headers={"host": "192.0.2.7"}).status_code == 421
+
+
+def test_who_is_in_the_store_is_let_in_again_unnamed(serve: Serve, prefdata: Run) -> None:
+    with serve(SETS, "--annotator", "ann", "--annotator", "bob") as served:
+        links = {name: link.rsplit("/", 1)[1] for name, link in served.links.items()}
+    with serve(SETS, "--lease", "20") as served:
+        assert {name: link.rsplit("/", 1)[1] for name, link in served.links.items()} == links
+    files = (served.folder / "responses.jsonl", "--store", served.folder / "s.db")
+    asked = prefdata("annotate", *files, "--terminal")
+    assert asked.returncode == 2
+    assert "ann, bob" in asked.stderr
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="files cannot be kept from growing here")
+def test_a_disk_that_is_full_is_said_and_answers_wait(serve: Serve, tmp_path: Path) -> None:
+    with serve(SETS) as served:
+        ann = served.client()
+        hard = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (0, hard))
+        for _ in range(3):
+            reply = submit(ann, ann.page, token="the-same-token", **LEFT)
+            assert reply.status_code == 503
+            assert "cannot be used now" in reply.json()["error"]
+        resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        assert submit(ann, ann.page, token="the-same-token", **LEFT).status_code == 200
+        said = served.stop()
+    assert said.count("s.db cannot be used now") == 1
+    assert "Traceback" not in said
+    many = write(tmp_path / "many.jsonl", [row(f"s{n}", "x" * 1000, "y" * 1000) for n in range(2000)])
+    command = [COMMAND, "annotate", many, "--store", tmp_path / "t.db", "--port", "0"]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -f 400; exec "$@"', "sh", *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "t.db cannot be used now" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("t.db*"))
 
 
 @pytest.mark.parametrize(

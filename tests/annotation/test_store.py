@@ -14,7 +14,7 @@ import pytest
 
 from prefdata.annotation.answers import AnswerError
 from prefdata.annotation.assignment import COLUMNS
-from prefdata.annotation.database import events
+from prefdata.annotation.database import UnusableError, events
 from prefdata.annotation.importing import add_responses, disagreement, set_gold, set_queue
 from prefdata.annotation.store import StaleError, Store, UnknownTaskError, opened, rebuild
 from prefdata.errors import InputError, UsageError
@@ -136,6 +136,28 @@ def test_an_item_gets_its_answers_and_a_late_one_is_kept_as_surplus(tmp_path: Pa
         assert store.next("a") is None
         store.undo("b", "undo-token-b")
         assert not prefer(store, store.task("a", mine.id), "r1", "r0").surplus
+
+
+def test_a_clock_that_was_ahead_keeps_no_item_for_ever(tmp_path: Path) -> None:
+    with project(tmp_path, SETS[:1], "a", "b") as store:
+        assert store.next("a") is not None
+        assert store.next("b") is None
+        with store.database.writing() as db:  # as if a had come while the clock was a year ahead
+            db.execute("UPDATE task SET lease = lease + 365 * 86400")
+        assert store.next("b") is not None
+
+
+def test_a_store_that_is_moved_away_is_not_made_anew(tmp_path: Path) -> None:
+    with project(tmp_path, SETS) as store:
+        task = store.next("ann")
+        assert task is not None
+        store.close()
+        store.path.rename(tmp_path / "moved.db")
+        with pytest.raises(UnusableError, match="unable to open"):
+            say(store, task, verdict="both_good")
+        assert not store.path.exists()
+        (tmp_path / "moved.db").rename(store.path)
+        assert say(store, task, verdict="both_good").seq
 
 
 def test_a_lease_keeps_an_item_from_others(tmp_path: Path) -> None:
