@@ -29,7 +29,7 @@ from prefdata.types import Judgment
 COOL = 5.0
 """How many times as long as the statistics took to compute they are shown again before they are computed anew."""
 LISTED = 200
-"""Disagreements that are listed at once."""
+"""Disagreements that the page lists; those that wait for the owner's word come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def _board(store: Store) -> Board:
             records.append(record)
             gold += [line(one) for one in orjson.loads(known)] if known else []
             first = [one for one in own if not one.metadata.get("ask")]
-            if len(apart) < LISTED and _differ(first):
+            if _differ(first):
                 content = response_set.prompt.content
                 text = content if isinstance(content, str) else content[-1].content or ""
                 places = [response.id for response in response_set.responses]

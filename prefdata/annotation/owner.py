@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from prefdata.annotation.answers import answer_from, read_answer
 from prefdata.annotation.assignment import Task
-from prefdata.annotation.dashboard import Dashboard, adjudication_task
+from prefdata.annotation.dashboard import LISTED, Dashboard, adjudication_task
 from prefdata.annotation.export import Policy, exports, moment, standing
 from prefdata.annotation.site import OwnReader, OwnWriter, Person, Site, owner, site_of
 from prefdata.annotation.store import OWNER, StaleError, UnknownTaskError
@@ -31,13 +31,15 @@ def board_of(request: Request) -> Dashboard:
 def dashboard(request: Request, person: OwnReader) -> Response:
     """The whole page; its parts are fetched again now and then."""
     site, board = site_of(request), board_of(request)
+    apart = board.board(fresh=True).disagreements
     return site.page(
         "dashboard.html",
         person,
         last=board.last(),
         numbers=board.numbers(),
         statistics=board.statistics(fresh=True),
-        apart=board.board().disagreements,
+        apart=sorted(apart, key=lambda one: one.adjudicated)[:LISTED],
+        more=max(0, len(apart) - LISTED),
         path=str(site.store.path),
     )
 

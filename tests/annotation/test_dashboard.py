@@ -12,7 +12,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from prefdata.annotation.dashboard import Dashboard
+from prefdata.annotation.answers import read_answer
+from prefdata.annotation.dashboard import LISTED, Dashboard, adjudication_task
+from prefdata.annotation.store import opened
 from tests.annotation.conftest import Person, Serve
 from tests.annotation.projects import known, prefer, project, row, say, write
 from tests.annotation.test_server import submit, task_on
@@ -117,6 +119,35 @@ def test_disagreements_are_adjudicated_and_exported_live(serve: Serve) -> None:
 
 
 @pytest.mark.shared
+def test_no_item_is_too_many_to_be_adjudicated(serve: Serve) -> None:
+    """The page lists some of them; the owner's work goes on to the last."""
+    with serve(
+        [row(f"s{n}", "one", "two") for n in range(LISTED + 2)],
+        "--annotator",
+        "ann",
+        "--annotator",
+        "bob",
+        "--overlap",
+        "2",
+    ) as served:
+        with opened(served.folder / "s.db") as store:
+            for name, verdict in (("ann", "both_bad"), ("bob", "both_good")):
+                while (task := store.next(name)) is not None:
+                    say(store, task, verdict=verdict)
+            for item in range(1, LISTED + 1):
+                task = adjudication_task(store, item)
+                answer = read_answer({"verdict": "both_bad"}, store.response_set(item), task.shown, None)
+                store.adjudicate(item, secrets.token_hex(8), task.shown, answer)
+        owner = served.client("owner")
+        assert owner.page.count("/adjudicate/") == LISTED
+        assert f"/adjudicate/{LISTED + 2}" in owner.page  # those that wait come first
+        assert "and 2 more" in owner.page
+        page = owner.http.get("/adjudicate").text
+        assert "items whose answers differ: 2" in page
+        assert f"prompt of s{LISTED}" in page
+        assert owner.http.get(f"/adjudicate/{LISTED + 1}").status_code == 200
+
+
 def test_pandalms_three_annotators_have_their_published_kappas(serve: Serve, shared_data: Path) -> None:
     """Their 999 pairs are answered through HTTP, each by all three; the dashboard shows .852, .879 and .862."""
     rows = json.loads((shared_data / "pandalm_testset_v1.json").read_text())
