@@ -87,7 +87,7 @@ def task_view(task: Task, response_set: ResponseSet) -> TaskView:
         "context": [message.content or "" for message in context],
         "responses": [[message.content or "" for message in trajectory] for trajectory in trajectories],
         "editable": [view.editable for view in views],
-        "same": [shared, start],
+        "same": [shared, _units(trajectories, shared, start)],
     }
     return TaskView(
         task,
@@ -155,6 +155,11 @@ def _same_start(trajectories: Sequence[Conversation], shared: int) -> int:
     if any(len(text) > len(common) and text[len(common)].isalnum() for text in texts):
         common = common[: len(common) - len(re.split(r"\W", common)[-1])]
     return len(common)
+
+
+def _units(trajectories: Sequence[Conversation], shared: int, letters: int) -> int:
+    """So many letters as JavaScript counts them: it takes an emoji for two."""
+    return len((trajectories[0][shared].content or "")[:letters].encode("utf-16-le")) // 2 if letters else 0
 
 
 def _block(message: Message, same: bool) -> Block:

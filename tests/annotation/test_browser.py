@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from prefdata.annotation.database import events
 from prefdata.annotation.export import export_annotations
+from prefdata.annotation.store import opened
 from tests.annotation.conftest import Serve, start
 from tests.annotation.projects import read, row
 from tests.annotation.test_server import submit
@@ -364,3 +366,177 @@ def test_a_badge_says_what_rendering_hides(serve: Serve, page: Any) -> None:
         page.keyboard.press("r")
         assert page.locator(f"#response-{place} pre.raw").inner_text() == hiding
         assert page.locator(".badge").count() == 1
+
+
+def said_of(folder: Path) -> list[str]:
+    """What people did, by kind, in its order."""
+    with opened(folder / "s.db") as store, store.database.reading() as db:
+        return [event.kind for event in events(db) if event.kind not in ("configured", "shown")]
+
+
+def press(page: Any, key: str, code: str) -> None:
+    """A key of a keyboard that is not Playwright's American one."""
+    session = page.context.new_cdp_session(page)
+    for kind in ("keyDown", "keyUp"):
+        session.send("Input.dispatchKeyEvent", {"type": kind, "key": key, "code": code, "text": key})
+
+
+def test_one_answer_however_often_it_is_sent_off(serve: Serve, page: Any) -> None:
+    """With nothing to go on with the form stays, and Enter is pressed again while the server is away."""
+    with serve(SETS[:1]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        page.context.set_offline(True)
+        page.keyboard.press("2")
+        for key in ("Enter", "Enter", "6", "Control+Enter"):
+            page.keyboard.press(key)
+        page.wait_for_selector(".save.waiting")
+        assert page.locator("input[data-key='2']").is_checked()
+        page.context.set_offline(False)
+        wait_for(page, "You are done")
+        saved(page)
+    assert said_of(served.folder) == ["answered"]
+
+
+def test_what_was_begun_stays_with_its_task(serve: Serve, page: Any) -> None:
+    with serve(SETS[:2]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        page.keyboard.press("2")
+        page.keyboard.press("Enter")
+        wait_for(page, "prompt of list")
+        saved(page)
+        page.locator("#rationale").fill("half a thought")
+        page.keyboard.press("Escape")
+        page.keyboard.press("p")  # back, to change the earlier answer
+        page.get_by_role("link", name="prompt of two").click()
+        wait_for(page, "prompt of two")
+        page.keyboard.press("6")
+        page.reload()
+        assert page.locator("input[data-key='6']").is_checked()
+        assert "not saved yet" in page.inner_text("#notice")
+        page.keyboard.press("Enter")
+        wait_for(page, "prompt of list")
+        saved(page)
+        assert page.locator("#rationale").input_value() == "half a thought"
+
+
+def test_what_the_owner_began_stays_with_its_item(serve: Serve, page: Any) -> None:
+    with serve([SETS[0], *SETS[4:]], "--annotator", "ann", "--annotator", "bob", "--overlap", "2") as served:
+        for name, verdict in (("ann", "both_bad"), ("bob", "both_good")):
+            for _ in range(3):
+                submit(served.client(name), verdict=verdict)
+        page.goto(served.owner)
+        page.get_by_role("link", name="prompt of two").click()
+        wait_for(page, "prompt of two")
+        page.keyboard.press("1")
+        page.locator("#rationale").fill("two is clear")
+        page.goto(f"{served.url}/dashboard")
+        page.get_by_role("link", name="prompt of five").click()
+        wait_for(page, "prompt of five")
+        assert page.locator("input[name=verdict]:checked").count() == 0
+        assert page.locator("#rationale").input_value() == ""
+        page.go_back()
+        page.get_by_role("link", name="prompt of two").click()
+        wait_for(page, "prompt of two")
+        assert page.locator("#rationale").input_value() == "two is clear"
+
+
+def test_a_refused_answer_comes_back_with_its_task(serve: Serve, page: Any) -> None:
+    with serve(SETS[4:]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of five")
+        until(page, "ready !== null")
+        page.evaluate("document.getElementById('answer').dataset.seen = '0'")
+        page.keyboard.press("g")
+        page.locator("#rationale").fill("a long thought")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#notice:not([hidden])")
+        page.goto(f"{served.url}/task")
+        wait_for(page, "prompt of five")
+        assert page.locator("#rationale").input_value() == "a long thought"
+
+
+def test_enter_in_a_reason_skips_and_answers_nothing(serve: Serve, page: Any) -> None:
+    with serve(SETS[4:]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of five")
+        page.keyboard.press("2")
+        page.keyboard.press("s")
+        page.locator("#other").fill("both are cut off")
+        page.keyboard.press("Enter")
+        wait_for(page, "prompt of six")
+        saved(page)
+    assert said_of(served.folder) == ["skipped"]
+
+
+def test_a_key_held_down_is_one_press(serve: Serve, page: Any) -> None:
+    with serve(SETS[4:]) as served:
+        page.goto(served.links["ann"])
+        for name in ("five", "six"):
+            wait_for(page, f"prompt of {name}")
+            page.keyboard.press("g")
+            page.keyboard.press("Enter")
+        wait_for(page, "You are done")
+        saved(page)
+        for _ in range(3):
+            page.keyboard.down("u")
+        page.keyboard.up("u")
+        wait_for(page, "prompt of six")
+        saved(page)
+    assert said_of(served.folder) == ["answered", "answered", "undone"]
+
+
+def test_keys_of_other_keyboards_count_by_their_place(serve: Serve, page: Any) -> None:
+    with serve(SETS[:1]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of two")
+        for key, code, wanted in (("и", "KeyB", "b"), ("é", "Digit2", "2"), ("&", "Digit1", "1"), ("g", "KeyH", "g")):
+            press(page, key, code)
+            assert page.locator(f"input[data-key='{wanted}']").is_checked(), key
+
+
+def test_flags_are_those_of_the_chosen_response(serve: Serve, page: Any) -> None:
+    with serve(SETS[1:2]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of list")
+        page.keyboard.press("3")
+        page.keyboard.press("f")
+        page.keyboard.press("Space")
+        flagged = page.locator("input[data-flag]:checked")
+        assert flagged.evaluate_all("(boxes) => boxes.map((box) => box.closest('.response').dataset.place)") == ["2"]
+
+
+def test_the_point_of_difference_stands_after_what_is_alike(serve: Serve, page: Any) -> None:
+    """An emoji is one letter here and two in a browser."""
+    alike = "😀👍 Oh, what a lovely question! "
+    with serve([row("s", alike + "Apples.", alike + "Pears.")]) as served:
+        page.goto(served.links["ann"])
+        page.keyboard.press("r")
+        assert page.locator("pre.raw .alike").all_text_contents() == [alike, alike]
+
+
+def test_text_runs_the_way_of_its_script(serve: Serve, page: Any) -> None:
+    """Else the full stop of an Arabic sentence stands at its wrong end."""
+    arabic = "مرحبا بكم.\n\nAn English paragraph.\n\n```\nprint(1)\n```"
+    with serve([row("s", arabic, "English. مرحبا", prompt="لماذا؟")]) as served:
+        page.goto(served.links["ann"])
+        place = texts(page).index(arabic)
+        first = page.locator(f"#response-{place} .rendered p").first
+        box = "(element) => { const range = document.createRange(); range.selectNodeContents(element);"
+        box += "const text = range.getBoundingClientRect(), all = element.getBoundingClientRect();"
+        box += "return [text.left - all.left, all.right - text.right]; }"
+        left, right = first.evaluate(box)
+        assert left > right
+        left, right = page.locator(f"#response-{place} .rendered p").nth(1).evaluate(box)
+        assert left < right
+        page.locator(f"#response-{place} [data-edit]").click()
+        for selector, way in ((".rendered", "rtl"), (".rendered code", "ltr"), ("textarea", "rtl")):
+            found = page.locator(f"#response-{place} {selector}").first.evaluate(
+                "(one) => getComputedStyle(one).direction"
+            )
+            assert found == way, selector
+        assert (
+            page.locator(f"#response-{1 - place} .rendered").evaluate("(one) => getComputedStyle(one).direction")
+            == "ltr"
+        )

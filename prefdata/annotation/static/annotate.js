@@ -8,7 +8,7 @@ const save = document.getElementById("save");
 const notice = document.getElementById("notice");
 const QUEUE = `prefdata:${body.dataset.store}:${body.dataset.person}:queue:`;
 const REFUSED = `prefdata:${body.dataset.store}:${body.dataset.person}:refused:`;
-const DRAFT = `prefdata:${body.dataset.store}:${body.dataset.person}:draft`;
+const DRAFT = `prefdata:${body.dataset.store}:${body.dataset.person}:draft:`; // one for each task (for the owner: item)
 const NO_LINK = [401, 403]; // nobody's page any more, or somebody else's: another link was opened in this browser
 const token = document.querySelector('meta[name="form-token"]').content;
 
@@ -122,8 +122,9 @@ function later(count) {
 function done(entry, reply) {
   const found = reply.document;
   if (!reply.ok) {
-    // Kept where it can be seen again; the task it was for is shown anew.
+    // Kept, and put into the form again when the task it was for is shown anew.
     keep(REFUSED + entry.payload.token, entry);
+    if (entry.payload.answer) remember(entry.payload, entry.payload.answer);
     say(`The server did not take an answer: ${found.error || reply.status}`);
     if (form() && String(entry.payload.task) === form().dataset.task) unlock();
     return;
@@ -206,10 +207,10 @@ function begin() {
     new Sortable(list, { handle: ".handle", animation: 120, onEnd: () => moved() });
     ranks();
   }
-  let held = JSON.parse(form().dataset.previous || "null");
-  const draft = JSON.parse(localStorage.getItem(DRAFT) || "null");
-  if (draft && draft.task === form().dataset.task) held = draft.answer;
-  if (held) restore(held);
+  const previous = JSON.parse(form().dataset.previous || "null");
+  const begun = JSON.parse(localStorage.getItem(draftOf(form().dataset)) || "null");
+  if (begun || previous) restore(begun || previous);
+  if (begun && previous) say("You began to change this answer: what you see is not saved yet.");
   for (const box of all(".rendered, .calls pre")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   keysShown();
 }
@@ -297,15 +298,21 @@ function problem(text) {
   document.getElementById("problem").textContent = text;
 }
 
+// While an answer is under way and no task is there to go on with, keys must not send it a second time.
+const locked = () => form() !== null && "locked" in form().dataset;
+
 function lock() {
+  form().dataset.locked = "";
   for (const element of form().elements) element.disabled = true;
 }
 
 function unlock() {
+  delete form().dataset.locked;
   for (const element of form().elements) element.disabled = false;
 }
 
 function submit() {
+  if (!form() || locked()) return;
   const answer = collect();
   const owner = form().dataset.url !== "/answers";
   if (!answer.verdict) {
@@ -322,7 +329,7 @@ function submit() {
   answer.milliseconds = Date.now() - shownAt;
   const { task, item, seen, url } = form().dataset;
   const payload = { task: Number(task), item: Number(item), seen, token: fresh(), answer, have: null };
-  localStorage.removeItem(DRAFT);
+  localStorage.removeItem(draftOf(payload));
   if (ready !== null && !owner) {
     const html = ready;
     show(html);
@@ -375,13 +382,26 @@ function move(item, how) {
 
 // ---- the rest of the controls ------------------------------------------------------------------------------------
 
+const draftOf = ({ task, item }) => `${DRAFT}${task}-${item}`;
+
 function draft() {
-  if (!form()) return;
+  if (form()) remember(form().dataset, collect());
+}
+
+function remember(task, answer) {
   try {
-    localStorage.setItem(DRAFT, JSON.stringify({ task: form().dataset.task, answer: collect() }));
+    localStorage.setItem(draftOf(task), JSON.stringify(answer));
   } catch (error) {
     // A draft that cannot be kept is lost with the page, and only then.
   }
+}
+
+// A keyboard of another script, or one whose digits want Shift, sends signs of its own: there the place of the key counts.
+function keyOf(event) {
+  const key = event.key.toLowerCase();
+  const [, kind, sign] = /^(Key|Digit)(.)$/.exec(event.code) || [];
+  const other = kind === "Key" ? key.length === 1 && key > "~" : kind && !event.shiftKey && !/^[a-z0-9]$/.test(key);
+  return other ? sign.toLowerCase() : key;
 }
 
 function showRaw(on) {
@@ -438,7 +458,9 @@ const actions = {
       return;
     }
     const payload = { task: Number(form().dataset.task), token: fresh(), reason, have: null };
-    localStorage.removeItem(DRAFT);
+    localStorage.removeItem(draftOf(form().dataset));
+    problem("");
+    say("");
     if (ready !== null) {
       show(ready);
       payload.have = form() ? Number(form().dataset.task) : null;
@@ -481,25 +503,33 @@ document.addEventListener("input", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.defaultPrevented || event.altKey || event.metaKey) return;
+  if (event.defaultPrevented || event.altKey || event.metaKey || event.isComposing) return;
+  const target = event.target;
+  if (event.key === "Enter" && target.id === "other") {
+    // Else the browser would send the form, and an answer with it.
+    event.preventDefault();
+    actions["skip-now"]();
+    return;
+  }
   if (event.key === "Enter" && event.ctrlKey && form()) {
     event.preventDefault();
     submit();
     return;
   }
   if (event.ctrlKey) return;
-  const target = event.target;
   const typing = target.matches("textarea, select, input[type=text]");
   if (typing) {
     if (event.key === "Escape") target.blur();
     return;
   }
-  const key = event.key.toLowerCase();
+  // A key that is held down is one press: it must not undo answer after answer.
+  if (event.repeat && !event.key.startsWith("Arrow")) return;
+  const key = keyOf(event);
   if (key === "k") {
     actions.keys();
     return;
   }
-  if (!keysOn) return;
+  if (!keysOn || locked()) return;
   if (event.key === "Enter") {
     if (target.matches("button, a, summary, input[type=checkbox]") || !form()) return;
     event.preventDefault();
@@ -532,7 +562,7 @@ document.addEventListener("keydown", (event) => {
     const button = document.querySelector(`#response-${number} [data-edit]`);
     if (button) button.click();
   } else if (key === "f") {
-    const box = document.querySelector("input[data-flag]");
+    const box = (item || document).querySelector("input[data-flag]");
     if (box) box.focus();
   } else {
     const names = { r: "raw", p: "back", s: "skip" };
