@@ -24,6 +24,7 @@ from prefdata.records.codec import content_from, judgment_record, pair_record, r
 from prefdata.records.ids import content_id
 from prefdata.records.publishing import beside
 from prefdata.records.sinks import MAIN, sinks
+from prefdata.records.sources import Source
 from prefdata.types import Judge, Judgment, Response, ResponseSet
 
 Adjudicated = Literal["replace", "add"]
@@ -132,9 +133,11 @@ def export_annotations(
     if pairs is not None:
         companions["pairs"] = Path(pairs)
     settings = PairingSettings(strategy)
+    # Nothing of the store is overwritten, whatever was asked for: it cannot be made again.
+    ours = [Source(f"{store}{suffix}") for suffix in ("", "-wal", "-shm", ".secret")]
     with (
         opened(Path(store)) as held,
-        sinks(out, companions, [], overwrite=overwrite) as into,
+        sinks(out, companions, ours, overwrite=overwrite) as into,
         held.database.reading() as db,
     ):
         last, at = moment(db, as_of)

@@ -200,7 +200,21 @@ def test_what_is_no_store_or_no_time_is_said(tmp_path: Path) -> None:
         pass
     with pytest.raises(UsageError, match="no time"):
         export_annotations(tmp_path / "s.db", tmp_path / "j.jsonl", as_of="yesterday")
+    with pytest.raises(UsageError, match="no time"):
+        export_annotations(tmp_path / "s.db", tmp_path / "j.jsonl", as_of="0001-01-01T00:00:00+05:00")
     assert not (tmp_path / "j.jsonl").exists()
+
+
+def test_an_export_never_takes_the_place_of_its_store(tmp_path: Path) -> None:
+    with project(tmp_path, SETS) as store:
+        task = store.next("ann")
+        assert task is not None
+        say(store, task, verdict="both_bad")
+    (tmp_path / "s.db.secret").write_text("key")
+    for output, pairs in (("s.db", None), ("j.jsonl", "s.db"), ("s.db.secret", None)):
+        with pytest.raises(UsageError, match="is the input too"):
+            export_annotations(tmp_path / "s.db", tmp_path / output, pairs=pairs and tmp_path / pairs, overwrite=True)
+    assert export_annotations(tmp_path / "s.db", tmp_path / "j.jsonl").judgments == 1
 
 
 def test_an_answer_to_a_returning_item_never_stands_alone(tmp_path: Path) -> None:
