@@ -203,7 +203,11 @@ def _improve(turn: Turn) -> None:
     if old is None:
         click.echo("this response does not end in text, so that it cannot be edited")
         return
-    new = click.edit(old)
+    try:
+        new = click.edit(old)
+    except click.ClickException as error:  # no editor, or one that failed
+        click.echo(error.format_message())
+        return
     if new is None:
         return
     # An editor ends the last line of a file whether or not the text did.

@@ -86,7 +86,6 @@ def task_view(task: Task, response_set: ResponseSet) -> TaskView:
     raw = {
         "context": [message.content or "" for message in context],
         "responses": [[message.content or "" for message in trajectory] for trajectory in trajectories],
-        "editable": [view.editable for view in views],
         "same": [shared, _units(trajectories, shared, start)],
     }
     return TaskView(

@@ -428,18 +428,60 @@ def test_what_the_owner_began_stays_with_its_item(serve: Serve, page: Any) -> No
                 submit(served.client(name), verdict=verdict)
         page.goto(served.owner)
         page.get_by_role("link", name="prompt of two").click()
-        wait_for(page, "prompt of two")
+        page.wait_for_selector("#answer")
         page.keyboard.press("1")
         page.locator("#rationale").fill("two is clear")
         page.goto(f"{served.url}/dashboard")
         page.get_by_role("link", name="prompt of five").click()
-        wait_for(page, "prompt of five")
+        page.wait_for_selector("#answer")
         assert page.locator("input[name=verdict]:checked").count() == 0
         assert page.locator("#rationale").input_value() == ""
         page.go_back()
         page.get_by_role("link", name="prompt of two").click()
-        wait_for(page, "prompt of two")
+        page.wait_for_selector("#answer")
         assert page.locator("#rationale").input_value() == "two is clear"
+        page.get_by_role("button", name="Save and go on").click()
+        wait_for(page, "prompt of five")
+        page.reload()
+        wait_for(page, "prompt of five")
+
+
+def test_what_waits_is_sent_in_its_order_when_the_clock_is_set_back(serve: Serve, page: Any) -> None:
+    with serve(SETS[4:]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of five")
+        until(page, "ready !== null")
+        page.context.set_offline(True)
+        page.keyboard.press("g")
+        page.keyboard.press("Enter")
+        page.evaluate("() => { const now = Date.now() - 3600000; Date.now = () => now; }")
+        page.keyboard.press("u")
+        until(page, "document.getElementById('save').textContent.includes('2 answers wait')")
+        page.context.set_offline(False)
+        wait_for(page, "prompt of five")
+        saved(page)
+    assert said_of(served.folder) == ["answered", "undone"]
+
+
+def test_long_texts_come_over_a_slow_line(serve: Serve, page: Any) -> None:
+    """The next task takes longer to come than the server may be silent; the page's clock runs ten times as fast."""
+    page.add_init_script(
+        "const slow = setTimeout; window.setTimeout = (call, ms) => slow(call, ms / 10);"
+        "const signal = AbortSignal.timeout; AbortSignal.timeout = (ms) => signal.call(AbortSignal, ms / 10);"
+    )
+    with serve([row(f"s{n}", "word " * 30_000, "more " * 30_000) for n in range(2)]) as served:
+        page.goto(served.links["ann"])
+        wait_for(page, "prompt of s0")
+        until(page, "ready !== null")
+        page.evaluate("ready = null")
+        session = page.context.new_cdp_session(page)
+        slow = {"offline": False, "latency": 0, "downloadThroughput": 150_000, "uploadThroughput": 150_000}
+        session.send("Network.enable")
+        session.send("Network.emulateNetworkConditions", slow)
+        page.keyboard.press("g")
+        page.keyboard.press("Enter")
+        wait_for(page, "prompt of s1")
+        saved(page)
 
 
 def test_a_refused_answer_comes_back_with_its_task(serve: Serve, page: Any) -> None:

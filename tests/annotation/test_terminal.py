@@ -60,6 +60,13 @@ def test_a_person_at_a_terminal(prefdata: Run, tmp_path: Path) -> None:
     assert "Nothing is left for you." in said
 
 
+def test_an_editor_that_fails_ends_nothing(prefdata: Run, tmp_path: Path) -> None:
+    said = ask(prefdata, tmp_path, "n", "because", "e", "A", "g", "q", EDITOR="false")
+    assert "Editing failed" in said
+    prefdata("annotate", "export", tmp_path / "s.db", "-o", tmp_path / "j.jsonl")
+    assert [record["rationale"] for record in read(tmp_path / "j.jsonl")] == ["because"]
+
+
 def test_the_end_of_input_is_a_way_out(prefdata: Run, tmp_path: Path) -> None:
     said = ask(prefdata, tmp_path)
     assert "0 answered" in said.splitlines()[-1]

@@ -35,12 +35,17 @@ function say(text) {
 }
 
 async function call(url, payload) {
-  return fetch(url, {
+  const control = new AbortController();
+  const silent = setTimeout(() => control.abort(), 20000);
+  const reply = await fetch(url, {
     method: payload === undefined ? "GET" : "POST",
     headers: { "Content-Type": "application/json", "X-Prefdata-Form": token },
     body: payload === undefined ? undefined : JSON.stringify(payload),
-    signal: AbortSignal.timeout(20000),
-  });
+    signal: control.signal,
+  }).finally(() => clearTimeout(silent));
+  // What has begun to come may take its time: on a slow line the long texts of the next task do.
+  setTimeout(() => control.abort(), 120000);
+  return reply;
 }
 
 // ---- the queue ---------------------------------------------------------------------------------------------------
@@ -48,7 +53,6 @@ async function call(url, payload) {
 // Each submit has a key of its own, so that two tabs never write over each other; keys sort by time. Where the browser
 // keeps nothing (its storage is full or forbidden) the page holds them as long as it is open.
 const held = new Map();
-let pushed = 0;
 
 function queue() {
   const kept = Object.keys(localStorage).filter((key) => key.startsWith(QUEUE));
@@ -72,8 +76,9 @@ function drop(key) {
 }
 
 function push(url, payload) {
-  pushed += 1;
-  const at = `${String(Date.now()).padStart(15, "0")}-${String(pushed).padStart(6, "0")}`;
+  // After all that waits, even where the clock was set back meanwhile: an undo sent first would take back another answer.
+  const last = Number((queue().pop() || "").slice(QUEUE.length).split("-")[0]);
+  const at = String(Math.max(Date.now(), last + 1)).padStart(15, "0");
   keep(`${QUEUE}${at}-${payload.token}`, { url, payload });
   clearTimeout(timer);
   wait = 1000;
@@ -183,7 +188,9 @@ function show(html) {
   begin();
   window.scrollTo(0, 0);
   main.focus({ preventScroll: true });
-  if (location.pathname !== "/task" && location.pathname.startsWith("/task")) history.replaceState(null, "", "/task");
+  // What is shown now is not what the address names: to load that again would show the other one.
+  const page = /^\/(task|adjudicate)\//.exec(location.pathname);
+  if (page) history.replaceState(null, "", `/${page[1]}`);
 }
 
 function begin() {
@@ -198,7 +205,7 @@ function begin() {
     if (part === "responses" && Number(second) === message && letters) mark(pre, letters);
   }
   for (const area of all("textarea[data-edited]")) {
-    area.value = raw.editable[place(area)];
+    area.value = raw.responses[place(area)].at(-1);
     area.dataset.original = area.value;
   }
   if (rawOn) showRaw(true);
