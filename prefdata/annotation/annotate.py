@@ -131,7 +131,7 @@ def _serve(
         at = f"[{shown}]" if ":" in shown else shown
         base = f"http://{at}:{listening.getsockname()[1]}"
     links = Links(store.path, store.id)
-    app = build(store, links, hosts, https=base.startswith("https:"))
+    app = build(store, links, hosts, base)
     told = Served(
         imported,
         {name: f"{base}/in/{links.sign('annotator', name)}" for name in names},
@@ -168,6 +168,11 @@ def _names_of(host: str, url: str | None) -> tuple[str | None, frozenset[str]]:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"{url} is no address", "write it as https://annotate.example.org")
+        if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+            raise UsageError(
+                f"{url} is more than a host and a port, and the pages stand at the root of one",
+                "give the proxy a host name of its own, as https://annotate.example.org",
+            )
         hosts.add(parts.hostname.lower())
         base = url.rstrip("/")
     if host in ("0.0.0.0", "::"):

@@ -32,9 +32,10 @@ HEADERS = {
 class Guard:
     """Middleware: names of this server only, no writes from other sites, small bodies, strict headers."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], url: str) -> None:
         self._app = app
         self._hosts = hosts
+        self._origin = _origin(url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,7 +62,8 @@ class Guard:
         if method in ("GET", "HEAD"):
             return None
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        # A proxy may give its own name for us as the host; the page's origin is then that of the printed links.
+        if origin is not None and urlsplit(origin).netloc != host and origin != self._origin:
             return 403, "This came from a page of another site."
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "This came from a page of another site."
@@ -83,6 +85,19 @@ def hostname(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+def _origin(url: str) -> str:
+    """The origin that a browser names for pages of ``url``.
+
+    >>> _origin("https://Notes.example.org:443/"), _origin("http://box:8080")
+    ('https://notes.example.org', 'http://box:8080')
+    """
+    parts = urlsplit(url)
+    name = parts.hostname or ""
+    name = f"[{name}]" if ":" in name else name
+    usual = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme))
+    return f"{parts.scheme}://{name}" + ("" if usual else f":{parts.port}")
 
 
 def _is_address(name: str) -> bool:

@@ -28,14 +28,15 @@ Document = Annotated[dict[str, Any], Body()]
 COMPLAIN_SECONDS = 60.0
 
 
-def build(store: Store, links: Links, hosts: frozenset[str], *, https: bool = False) -> FastAPI:
-    """The app for one store, which answers to the names of ``hosts`` only."""
+def build(store: Store, links: Links, hosts: frozenset[str], url: str) -> FastAPI:
+    """The app for one store, which answers to the names of ``hosts`` only and is reached at ``url``."""
+    https = url.startswith("https:")
     app = FastAPI(title="prefdata annotate", docs_url=None, redoc_url=None, openapi_url=None)
     site = app.state.site = Site(store, links)
     app.state.dashboard = Dashboard(store)
     complaints = Complaints()
     app.include_router(owner.router)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, url=url)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
 
     @app.exception_handler(RefusedError)

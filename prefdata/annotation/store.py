@@ -86,8 +86,11 @@ class Store:
     def add_annotators(self, names: Sequence[str]) -> None:
         """Let ``names`` in; raises UsageError for names that cannot be shown or are the owner's."""
         for name in names:
-            if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
-                raise UsageError(f"{name!r} is no name for an annotator", f"use up to {LONGEST_NAME} printable letters")
+            if not name or name != name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+                raise UsageError(
+                    f"{name!r} is no name for an annotator",
+                    f"use up to {LONGEST_NAME} printable letters, and no space before or after them",
+                )
             if name == OWNER:
                 raise UsageError(f"{OWNER!r} is the name of the one who owns the store", "choose another name")
         with self.database.writing() as db:

@@ -10,6 +10,7 @@ import re
 import resource
 import secrets
 import signal
+import socket
 import stat
 import subprocess
 from html import unescape
@@ -273,6 +274,21 @@ def test_a_server_for_others_answers_to_every_address_and_no_other_name(serve: S
         assert served.client().http.get("/task", headers={"host": "192.0.2.7"}).status_code == 421
 
 
+def test_forms_come_through_a_proxy_that_names_us_as_it_likes(serve: Serve) -> None:
+    """nginx gives the address that it passes a request on to as its host, unless it is told otherwise."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with serve(SETS, "--annotator", "ann", "--url", "http://Notes.example.org:80", "--port", str(port)) as served:
+        ann = Person(f"http://127.0.0.1:{port}/in/{served.links['ann'].rsplit('/', 1)[1]}")
+        for origin, status in (
+            ("http://other.example.org", 403),
+            ("https://notes.example.org", 403),
+            ("http://notes.example.org", 409),  # let in: there is nothing to undo
+        ):
+            assert ann.post("/undo", {"token": "a-good-token"}, origin=origin).status_code == status, origin
+        ann.close()
+
+
 def test_who_is_in_the_store_is_let_in_again_unnamed(serve: Serve, prefdata: Run) -> None:
     with serve(SETS, "--annotator", "ann", "--annotator", "bob") as served:
         links = {name: link.rsplit("/", 1)[1] for name, link in served.links.items()}
@@ -325,7 +341,9 @@ def test_a_disk_that_is_full_is_said_and_answers_wait(serve: Serve, tmp_path: Pa
         (["r.jsonl", "--store", "s.db", "--gold-rate", "2"], "the gold rate is 2"),
         (["r.jsonl", "--store", "s.db", "--annotator", "owner"], "owner"),
         (["r.jsonl", "--store", "s.db", "--template", "bad.yaml"], "bad.yaml: unknown key 'ask'; the scale of 'x'"),
+        (["r.jsonl", "--store", "s.db", "--annotator", "ann "], "'ann ' is no name"),
         (["r.jsonl", "--store", "s.db", "--url", "here"], "no address"),
+        (["r.jsonl", "--store", "s.db", "--url", "https://example.org/notes"], "stand at the root"),
         (["empty.jsonl", "--store", "s.db"], "is empty"),
         (["bad.yaml", "--store", "s.db"], "is a response set"),
         (["export", "none.db", "-o", "j.jsonl"], "no such store"),
