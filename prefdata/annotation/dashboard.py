@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
 
-from prefdata.annotation.answers import content_sha256
-from prefdata.annotation.assignment import Task, drawn_order
+from prefdata.annotation.answers import Answer, content_sha256
+from prefdata.annotation.assignment import Task, drawn_order, response_set_of
 from prefdata.annotation.database import meta
-from prefdata.annotation.export import judgment_of, moment, standing
+from prefdata.annotation.export import ItemState, judgment_of, moment, standing
 from prefdata.annotation.store import OWNER, Store
 from prefdata.pages import Line, forest, section, table
 from prefdata.pairing.agree import agree
@@ -52,7 +53,6 @@ class Board:
     """None before the first answer."""
     sides: Mapping[str, Rate]
     """By annotator, how often the left of two won, of the answers with a winner."""
-    disagreements: tuple[Disagreement, ...]
 
 
 class Dashboard:
@@ -63,6 +63,8 @@ class Dashboard:
         self._lock = threading.Lock()
         self._board: Board | None = None
         self._good_until = 0.0
+        self._apart: tuple[int, tuple[Disagreement, ...]] | None = None
+        self._apart_lock = threading.Lock()
 
     def board(self, *, fresh: bool = False) -> Board:
         """The statistics now, or, unless ``fresh``, of a little while ago where they are costly."""
@@ -77,6 +79,14 @@ class Dashboard:
             self._board = _board(self._store)
             self._good_until = time.monotonic() + COOL * (time.monotonic() - began)
             return self._board
+
+    def disagreements(self) -> tuple[Disagreement, ...]:
+        """The items whose answers differ now: without the statistics, so that adjudication need not wait for them."""
+        with self._apart_lock, self._store.database.reading() as db:
+            last, _ = moment(db, None)
+            if self._apart is None or self._apart[0] != last:
+                self._apart = last, tuple(_disagreements(db, standing(db, last)))
+            return self._apart[1]
 
     def last(self) -> int:
         """The last event of the log."""
@@ -140,7 +150,6 @@ def _board(store: Store) -> Board:
         judgments: list[Judgment] = []
         records: list[bytes] = []
         gold: list[bytes] = []
-        apart: list[Disagreement] = []
         for item in sorted(states):
             answers = [one for one in states[item].answers if not one.event.body["surplus"]]
             if not answers:
@@ -151,22 +160,7 @@ def _board(store: Store) -> Board:
             judgments += own
             records.append(record)
             gold += [line(one) for one in orjson.loads(known)] if known else []
-            first = [one for one in own if not one.metadata.get("ask")]
-            if _differ(first):
-                content = response_set.prompt.content
-                text = content if isinstance(content, str) else content[-1].content or ""
-                places = [response.id for response in response_set.responses]
-                said = Counter(_short(one, places) for one in first)
-                words = "; ".join(f"{what} ({number})" for what, number in said.most_common())
-                apart.append(
-                    Disagreement(
-                        item,
-                        " ".join(text.split())[:80] or "(an empty prompt)",
-                        words,
-                        states[item].adjudicated is not None,
-                    )
-                )
-    return Board(last, _agreement(judgments, records, gold), _sides(judgments), tuple(apart))
+    return Board(last, _agreement(judgments, records, gold), _sides(judgments))
 
 
 def _agreement(judgments: Sequence[Judgment], records: Sequence[bytes], gold: Sequence[bytes]) -> Agreement | None:
@@ -190,22 +184,35 @@ def _sides(judgments: Sequence[Judgment]) -> dict[str, Rate]:
     return {name: rate(left[name], decided[name]) for name in sorted({one.judge.name for one in judgments})}
 
 
-def _differ(judgments: Sequence[Judgment]) -> bool:
-    return len({_outcome(one) for one in judgments}) > 1
+def _disagreements(db: sqlite3.Connection, states: Mapping[int, ItemState]) -> Iterator[Disagreement]:
+    for item in sorted(states):
+        answers = [
+            one.answer for one in states[item].answers if not one.event.body["surplus"] and not one.event.body["ask"]
+        ]
+        if len({_outcome(one) for one in answers}) < 2:
+            continue
+        response_set = response_set_of(db, item)
+        content = response_set.prompt.content
+        text = content if isinstance(content, str) else content[-1].content or ""
+        places = [response.id for response in response_set.responses]
+        said = Counter(_short(one, places) for one in answers)
+        words = "; ".join(f"{what} ({number})" for what, number in said.most_common())
+        start = " ".join(text.split())[:80] or "(an empty prompt)"
+        yield Disagreement(item, start, words, states[item].adjudicated is not None)
 
 
-def _outcome(judgment: Judgment) -> object:
-    if judgment.ranking is None:
+def _outcome(answer: Answer) -> object:
+    if answer.ranking is None:
         return None
-    return tuple(tuple(sorted(tier)) for tier in judgment.ranking), "both_bad" in judgment.flags
+    return tuple(tuple(sorted(tier)) for tier in answer.ranking), answer.verdict == "both_bad"
 
 
-def _short(judgment: Judgment, places: Sequence[str]) -> str:
+def _short(answer: Answer, places: Sequence[str]) -> str:
     """A verdict in a few words; responses go by their place in the file, since ids may tell who wrote them."""
-    for flag, words in (("both_bad", "bad"), ("both_good", "good"), ("abstain", "cannot judge")):
-        if flag in judgment.flags:
-            return words
-    if judgment.ranking is None or len(judgment.ranking) == 1:
+    words = {"both_bad": "bad", "both_good": "good", "cannot_judge": "cannot judge"}.get(answer.verdict)
+    if words is not None:
+        return words
+    if answer.ranking is None or len(answer.ranking) == 1:
         return "tie"
-    best = sorted(places.index(id) + 1 for id in judgment.ranking[0])
+    best = sorted(places.index(id) + 1 for id in answer.ranking[0])
     return f"response {' and '.join(map(str, best))} best"

@@ -31,7 +31,7 @@ def board_of(request: Request) -> Dashboard:
 def dashboard(request: Request, person: OwnReader) -> Response:
     """The whole page; its parts are fetched again now and then."""
     site, board = site_of(request), board_of(request)
-    apart = board.board(fresh=True).disagreements
+    apart = board.disagreements()
     return site.page(
         "dashboard.html",
         person,
@@ -72,7 +72,7 @@ def first_open(request: Request, person: OwnReader) -> Response:
 @router.get("/adjudicate/{item}")
 def one_item(item: int, request: Request, person: OwnReader) -> Response:
     """Any item with answers."""
-    if all(one.item != item for one in board_of(request).board(fresh=True).disagreements):
+    if all(one.item != item for one in board_of(request).disagreements()):
         raise UnknownTaskError(f"item {item} has no answers that differ")
     return _page(request, person, item)
 
@@ -82,7 +82,7 @@ def adjudications(document: Annotated[dict[str, Any], Body()], request: Request,
     """The owner's word on one item."""
     site = site_of(request)
     item = document.get("item")
-    if type(item) is not int or all(one.item != item for one in board_of(request).board(fresh=True).disagreements):
+    if type(item) is not int or all(one.item != item for one in board_of(request).disagreements()):
         raise UnknownTaskError("there is no such item to adjudicate")
     task = adjudication_task(site.store, item)
     if document.get("seen") != task.sha256:
@@ -115,7 +115,7 @@ def export(request: Request, as_of: str | None = None) -> Response:
 
 
 def _open_item(request: Request) -> int | None:
-    found = board_of(request).board(fresh=True).disagreements
+    found = board_of(request).disagreements()
     return next((one.item for one in found if not one.adjudicated), None)
 
 
@@ -128,7 +128,7 @@ def _values(request: Request, item: int | None) -> dict[str, Any]:
     if item is None:
         return {"view": None}
     task = adjudication_task(site.store, item)
-    open_ = sum(not one.adjudicated for one in board_of(request).board(fresh=True).disagreements)
+    open_ = sum(not one.adjudicated for one in board_of(request).disagreements())
     values = site.task_values(task, OWNER)
     others = _others(site, task)
     return {**values, "others": others, "url": "/adjudications", "progress": f"items whose answers differ: {open_}"}

@@ -30,6 +30,7 @@ def test_what_each_person_leans_to_is_told(tmp_path: Path) -> None:
                 best = task.shown[0] if name == "ann" else "r1"
                 prefer(store, task, best, "r0" if best == "r1" else "r1")
         board = Dashboard(store).board()
+        assert Dashboard(store).disagreements()
     assert board.agreement is not None
     ann, bob = board.agreement.judges
     assert (ann.judge, bob.judge) == ("human:ann", "human:bob")
@@ -38,7 +39,6 @@ def test_what_each_person_leans_to_is_told(tmp_path: Path) -> None:
     assert bob.longer.value == 1
     assert (ann.orders_agree.value, bob.orders_agree.value) == (0, 1)
     assert 0 < (board.sides["bob"].value or 0) < 1
-    assert board.disagreements
 
 
 def test_unanimous_answers_leave_agreement_undefined(tmp_path: Path) -> None:
