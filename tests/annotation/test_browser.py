@@ -266,6 +266,9 @@ def test_keys_can_be_turned_off(serve: Serve, page: Any) -> None:
         page.keyboard.press("k")
         page.keyboard.press("1")
         assert page.locator("input[name=verdict]:checked").count() == 0
+        page.reload()
+        page.keyboard.press("1")
+        assert page.locator("input[name=verdict]:checked").count() == 0
         page.keyboard.press("k")
         page.keyboard.press("1")
         assert page.locator("input[name=verdict]:checked").count() == 1

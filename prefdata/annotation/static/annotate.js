@@ -9,6 +9,7 @@ const notice = document.getElementById("notice");
 const QUEUE = `prefdata:${body.dataset.store}:${body.dataset.person}:queue:`;
 const REFUSED = `prefdata:${body.dataset.store}:${body.dataset.person}:refused:`;
 const DRAFT = `prefdata:${body.dataset.store}:${body.dataset.person}:draft:`; // one for each task (for the owner: item)
+const KEYS_OFF = "prefdata:keys-off"; // who speaks to the computer, or leans on the keyboard, turns them off once
 const NO_LINK = [401, 403]; // nobody's page any more, or somebody else's: another link was opened in this browser
 const token = document.querySelector('meta[name="form-token"]').content;
 
@@ -16,7 +17,7 @@ let ready = null; // the task behind this one, as HTML, held for when the server
 let sending = false;
 let wait = 1000;
 let timer = null;
-let keysOn = true;
+let keysOn = localStorage.getItem(KEYS_OFF) === null;
 let rawOn = false;
 let shownAt = Date.now();
 
@@ -447,6 +448,12 @@ const actions = {
   raw: () => showRaw(document.querySelector('[data-do="raw"]').getAttribute("aria-pressed") !== "true"),
   keys: () => {
     keysOn = !keysOn;
+    try {
+      if (keysOn) localStorage.removeItem(KEYS_OFF);
+      else localStorage.setItem(KEYS_OFF, "");
+    } catch (error) {
+      // Then they are off for as long as the page is open.
+    }
     keysShown();
   },
   undo: () => push("/undo", { token: fresh() }),
