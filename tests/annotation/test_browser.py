@@ -336,6 +336,8 @@ def test_pages_fit_a_phone_and_twice_the_size(serve: Serve, page: Any, width: in
         fits()
         page.goto(served.owner)
         fits()
+        words = "[...document.querySelectorAll('nav a')].filter((link) => !link.textContent.includes(' '))"
+        assert page.evaluate(f"{words}.every((link) => link.getClientRects().length === 1 && link.offsetHeight < 40)")
 
 
 def test_no_request_goes_elsewhere(serve: Serve, page: Any) -> None:
