@@ -118,7 +118,7 @@ class BatchService:
             )
         if error.reason == "bad-request":
             raise RefusedError(f"{self.endpoint} refuses the batch ({error.detail})", "mend that, or leave out --batch")
-        if error.reason in HOPELESS:
+        if error.reason in (*HOPELESS, "forbidden"):
             end = service_error(self.endpoint, error, answered=True)
             raise RefusedError(end.message, end.hint)
         if attempt == ATTEMPTS - 1:

@@ -162,7 +162,7 @@ class Batching:
         """What is sent for ``call``; ``None`` where it has failed for good, which is entered."""
         if (known := self._errors.get(call.key)) is not None:
             error, times, sent = known
-            body, again = caller.sent(call.body), times <= self._retries
+            body, again = caller.sent(call.body), error.transient and times <= self._retries
             if error.reason == "bad-request":  # what another call's refusal has taught may mend this one too
                 again = content_id(body) != sent or caller.adapt(call, body, error)
             if not again:

@@ -48,6 +48,7 @@ def choices_of(response: Mapping[str, Any]) -> list[Choice]:
         message = choice["message"]
         logprobs = choice.get("logprobs")
         tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+        tokens = tokens if isinstance(tokens, list) else ()  # a server's own idea of log-probabilities is none
         reason = choice.get("finish_reason")
         choices.append(
             Choice(
@@ -55,7 +56,7 @@ def choices_of(response: Mapping[str, Any]) -> list[Choice]:
                 refusal=message.get("refusal") or None,
                 finish_reason=reason if isinstance(reason, str) else None,
                 tool_calls=tuple(message.get("tool_calls") or ()),
-                logprobs=tuple(token for token in tokens or () if isinstance(token, dict)),
+                logprobs=tuple(token for token in tokens if isinstance(token, dict)),
             )
         )
     return choices

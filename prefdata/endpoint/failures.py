@@ -15,6 +15,7 @@ Reason = Literal[
     "unauthorized",
     "not-found",
     "no-quota",
+    "forbidden",
     "bad-request",
     "rate-limited",
     "server-error",
@@ -24,6 +25,9 @@ Reason = Literal[
 ]
 HOPELESS: tuple[Reason, ...] = ("unauthorized", "not-found", "no-quota")
 """Failures that every other call to the endpoint would share."""
+
+REFUSED: tuple[Reason, ...] = ("bad-request", "forbidden")
+"""Failures of this one call that another attempt would share: HTTP 403 is how gateways turn a single text away too."""
 
 LONGEST_WAIT = 600.0
 """Seconds of Retry-After up to which a run waits; an endpoint that asks for more has ended it."""
@@ -47,7 +51,7 @@ class CallError(Exception):
     @property
     def transient(self) -> bool:
         """Whether the same call may succeed later."""
-        return self.reason != "bad-request" and self.reason not in HOPELESS
+        return self.reason not in (*REFUSED, *HOPELESS)
 
     @property
     def record(self) -> dict[str, str]:
@@ -60,8 +64,10 @@ def of_status(status: int, headers: Mapping[str, str], body: Any, text: str) -> 
     error = body.get("error", body) if isinstance(body, dict) else None
     code = str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
     detail = f"HTTP {status}: {server_message(error, text)}"
-    if status in (401, 403):
+    if status == 401:
         return CallError("unauthorized", detail)
+    if status == 403:
+        return CallError("forbidden", detail)
     if status == 404:
         return CallError("not-found", detail)
     if status == 402 or (status == 429 and "quota" in code):
@@ -121,6 +127,13 @@ def service_error(endpoint: Endpoint, failure: CallError, *, answered: bool) -> 
         if endpoint.key() is None:
             return ServiceError(f"{endpoint} wants a key ({failure.detail})", f"export {variable}=…")
         return ServiceError(f"{endpoint} refuses the key ({failure.detail})", f"set a valid key: export {variable}=…")
+    if failure.reason == "forbidden":
+        allow = (
+            f"see what {variable} may be used for"
+            if endpoint.key() is not None
+            else f"if it wants a key: export {variable}=…"
+        )
+        return ServiceError(f"{endpoint} forbids call after call ({failure.detail})", f"{allow}; then {_CONTINUE}")
     if failure.reason == "not-found":
         return ServiceError(
             f"{endpoint} is not there ({failure.detail})",

@@ -61,7 +61,7 @@ def test_a_completion_comes_back_whole_and_the_request_is_as_asked(monkeypatch: 
     ("answer", "reason", "words"),
     [
         (failure(401, "bad key"), "unauthorized", "HTTP 401: bad key"),
-        (failure(403, "not you"), "unauthorized", "HTTP 403: not you"),
+        (failure(403, "not you"), "forbidden", "HTTP 403: not you"),
         (failure(404, "no such model"), "not-found", "no such model"),
         (failure(402, "pay"), "no-quota", "pay"),
         (failure(429, "used up", code="insufficient_quota"), "no-quota", "used up"),

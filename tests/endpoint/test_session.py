@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from prefdata.endpoint.caller import CallSettings
-from prefdata.endpoint.calls import Call
+from prefdata.endpoint.calls import Call, choices_of
 from prefdata.endpoint.endpoint import Endpoint
 from prefdata.endpoint.reporting import Reporter
 from prefdata.endpoint.session import Session
@@ -143,6 +144,43 @@ def test_an_item_that_fails_poisons_no_other_and_is_made_again_only_when_asked(t
             records = make(session, [call(server, text) for text in texts])
             assert [outcome(record) for record in records] == ["A", "BAD", "B", "bad-request", "C"]
             assert server.count == 9
+
+
+def test_a_text_that_a_gateway_forbids_fails_alone(tmp_path: Path) -> None:
+    """HTTP 403 is the word of moderation and of firewalls on one request, not always that of a key."""
+
+    def answer(request: Request, count: int) -> Reply:
+        return failure(403, "your input was flagged") if last_words(request) == "bad" else echo(request, count)
+
+    texts = ["bad", "a", "b", "c"]
+    with Server(answer) as server:
+        for _ in range(2):
+            with opened(tmp_path) as session:
+                records = make(session, [call(server, text) for text in texts])
+                assert [outcome(record) for record in records] == ["forbidden", "A", "B", "C"]
+        assert server.count == 4, "neither tried again, nor asked again by the next run"
+
+
+def test_a_service_that_forbids_every_call_ends_the_run_without_a_record(tmp_path: Path) -> None:
+    def answer(request: Request, count: int) -> Reply:
+        return echo(request, count) if count < answered else failure(403, "not in your plan")
+
+    for answered in (0, 5):
+        with Server(answer) as server, opened(tmp_path, concurrency=4) as session:
+            with pytest.raises(ServiceError, match=r"forbids call after call .*not in your plan") as error:
+                make(session, [call(server, str(number)) for number in range(500)])
+            assert "export M_API_KEY=" in str(error.value.hint)
+            assert len(session.ledger) == answered
+            assert server.count < 50
+
+
+def test_log_probabilities_of_another_shape_are_none(tmp_path: Path) -> None:
+    """They are entered in the ledger, where a run that could not read them would end at each attempt."""
+    choice = {"message": {"content": "yes"}, "logprobs": {"content": 7}}
+    with Server(Reply(json.dumps({"choices": [choice]}).encode())) as server, opened(tmp_path) as session:
+        (record,) = make(session, [call(server, "a")])
+        assert record is not None
+        assert [(each.text, each.logprobs) for each in choices_of(record["response"])] == [("yes", ())]
 
 
 def test_a_service_that_never_answers_ends_the_run_without_a_record(tmp_path: Path) -> None:
