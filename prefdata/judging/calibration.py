@@ -150,7 +150,7 @@ class Calibrator:
         alphas = {name: krippendorff_alpha(self._units[name], "ordinal", seed=self._seed) for name in names}
         lengths = [each.accuracy.mean.value for each in agreement.baselines if each.name == "longest wins"]
         recommended = self._recommended(options, outcomes, next(iter(lengths), None))
-        return Calibration(agreement, alphas, weights, tuple(options.values()), recommended)
+        return Calibration(agreement, alphas, dict(weights), tuple(options.values()), recommended)
 
     def _outcomes(self, jury: Collection[str], samples: int, weights: Mapping[str, float]) -> list[_Outcome]:
         settings = PairingSettings(strategy="all", weights=weights, ranking=self._settings.ranking)
@@ -255,8 +255,10 @@ class Calibrator:
         if below:
             share = rate(sum(right is True for _, right in pairs[:below]), below)
             reasons.append(f"pairs of a margin below {least:g} are right only in {_percent(share)}: they do harm")
+        elif balance < 0:
+            reasons.append("its pairs are wrong more often than right, and no least margin mends that")
         else:
-            reasons.append("pairs of a small margin are right more often than wrong: none need be left out")
+            reasons.append(f"no {FEW} pairs below a margin are wrong more often than right: none need be left out")
         return least
 
 

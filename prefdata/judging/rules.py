@@ -136,7 +136,7 @@ def _python(argument: str) -> Score:
     def score(prompt: Prompt, response: Response) -> float:
         try:
             value = function(prompt_text(prompt), response_text(response), reference_text(prompt))
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
             raise UsageError(f"rule:python:{argument} raised {_said(error)}", "mend the function") from None
         try:
             number = math.nan if isinstance(value, str) else float(value)  # NumPy's and PyTorch's numbers are welcome
@@ -165,12 +165,12 @@ def _imported(module: str) -> Any:
         spec.loader.exec_module(loaded)
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001 - importing the user's code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - importing the user's code may raise anything, or end
         raise UsageError(f"rule:python: {module} cannot be imported: {_said(error)}", "mend the module") from None
     return loaded
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """An exception of the user's code, and the line of it that raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

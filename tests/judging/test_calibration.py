@@ -106,7 +106,7 @@ def test_calibrating_alone_makes_no_pair_and_its_calls_are_not_paid_again(
         assert (done.code, server.count) == (0, 50 * 4)
         document = json.loads(done.out)
         assert document["counts"]["pairs"] == 50
-        assert document["calibration"]["recommendation"]["judges"] == ("llm:wise",) or ["llm:wise"]
+        assert document["calibration"]["recommendation"]["judges"] == ["llm:wise"]
         again = run_here(capfd, *command, "--reparse")
         assert (again.code, server.count) == (0, 50 * 4)
 
@@ -157,6 +157,22 @@ def test_a_judge_that_tells_no_more_than_length_is_told_so(tmp_path: Path) -> No
         found = _run(tmp_path, server, "vain", calibrate=tmp_path / "h.jsonl").calibration
     assert found is not None
     assert "but the longer response alone is right on 50.0%: this judge tells no more" in found.recommendation.reasons
+
+
+def test_one_judge_is_reported_as_json_and_one_that_is_mostly_wrong_is_told_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "r.jsonl", sets(12))
+    write(tmp_path / "h.jsonl", [{**each, "ranking": each["ranking"][::-1]} for each in human(12)])
+    with Server(judging) as server:
+        command = ["judge", tmp_path / "r.jsonl", "-o", tmp_path / "p.jsonl", "--calibrate", tmp_path / "h.jsonl"]
+        done = run_here(capfd, *command, "--judge", f"llm:wise@{server.url}", "--format", "json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)["calibration"]
+    assert (found["weights"], found["options"][0]["right"]["count"]) == ({}, 0)
+    reasons = found["recommendation"]["reasons"]
+    assert "its pairs are wrong more often than right, and no least margin mends that" in reasons
+    assert not any("none need be left out" in each for each in reasons)
 
 
 def test_what_cannot_calibrate_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -100,6 +100,13 @@ def test_a_rule_that_cannot_be_meant_is_explained(spec: str, words: str) -> None
         RuleJudge(spec)
 
 
+def test_a_module_that_ends_the_process_when_it_is_imported_is_told(tmp_path: Path) -> None:
+    """A script without a guard around its main: the run would end there, with the script's own exit code."""
+    (tmp_path / "script.py").write_text("import sys\n\n\ndef score(*_):\n    return 1\n\n\nsys.exit(0)\n")
+    with pytest.raises(UsageError, match=r"cannot be imported: SystemExit: 0 at .*script.py:8"):
+        RuleJudge(f"python:{tmp_path}/script.py:score")
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -107,6 +114,7 @@ def test_a_rule_that_cannot_be_meant_is_explained(spec: str, words: str) -> None
         ("return 'good'", "returned 'good'"),
         ("return float('nan')", "returned nan"),
         ("return None", "returned None"),
+        ("raise SystemExit(0)", "raised SystemExit: 0 at "),
     ],
 )
 def test_a_broken_function_gets_one_clear_line_that_names_it_and_the_row(
