@@ -13,7 +13,7 @@ from prefdata.cli.pairing import length_matched as length_matched_option
 from prefdata.cli.pairing import min_margin as min_margin_option
 from prefdata.cli.pairing import strategy as strategy_option
 from prefdata.cli.reading import byte_progress
-from prefdata.conversion.mapping import given, save
+from prefdata.conversion.mapping import check_save, given, save
 from prefdata.conversion.registry import EXPORTS, FORMATS
 from prefdata.conversion.work import TIES, Tie
 from prefdata.pairing.pairs import Strategy
@@ -143,6 +143,8 @@ def command(
     from prefdata.conversion.convert import convert
 
     columns = given(map_file, maps)
+    if save_map is not None:
+        check_save(columns, save_map, inputs, output)
     with byte_progress("converting", quiet=quiet) as progress:
         result = convert(
             inputs,
@@ -166,7 +168,7 @@ def command(
             limit=limit,
             progress=progress,
         )
-    if save_map is not None:
+    if save_map is not None and columns is not None:
         save(columns, save_map)
     if format == "json":
         paths = {"output": result.output, "dropped": result.dropped_output, "judgments": result.judgments_output}

@@ -14,6 +14,8 @@ from prefdata.conversion.formats import kto, trl
 from prefdata.conversion.outcomes import Format, Outcome, Row, WrongShapeError
 from prefdata.errors import InputError, UsageError
 from prefdata.records.output import atomic_file
+from prefdata.records.publishing import check_outputs
+from prefdata.records.sources import sources
 
 Map = dict[str, str]
 """Ours to the file's columns; ``a.b`` reaches into an object."""
@@ -79,10 +81,15 @@ def load(path: Path) -> Map:
     return found
 
 
-def save(columns: Map | None, path: Path) -> None:
-    """Write a map as YAML, replacing one that is there; raises UsageError where there is none."""
+def check_save(columns: Map | None, path: Path, inputs: Sequence[str], output: Path) -> None:
+    """Raise what ``save`` would come to, before there is work to lose: no map, or no place for it."""
     if columns is None:
         raise UsageError("--save-map has no map to save", "name the columns: --map prompt=COLUMN …")
+    check_outputs(path, {"output": output}, sources(inputs), overwrite=True)
+
+
+def save(columns: Map, path: Path) -> None:
+    """Write a map as YAML, replacing one that is there."""
     with atomic_file(path) as file:
         file.write(yaml.safe_dump(columns, sort_keys=False, allow_unicode=True).encode())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from prefdata.conversion.outcomes import Ranked, Row
+from prefdata.conversion.outcomes import Ranked, Row, WrongShapeError
 from prefdata.conversion.sides import Side, column, kind
 from prefdata.pairing.pairs import BROKEN
 from prefdata.records.codec import content_record, message_from
@@ -37,7 +37,12 @@ def answer(row: Row, name: str, id: str, model: str | None = None, **metadata: A
 def response_set(
     prompt: Side, responses: Sequence[Response], *, id: str | None = None, metadata: Mapping[str, Any] | None = None
 ) -> ResponseSet:
-    """A set whose id is a content hash unless the file has one; ``metadata`` is the prompt's."""
+    """A set whose id is a content hash unless the file has one; ``metadata`` is the prompt's.
+
+    Raises WrongShapeError where two responses have one id, by which nobody could tell which of them was preferred.
+    """
+    if len({one.id for one in responses}) < len(responses):
+        raise WrongShapeError("two responses have the same id")
     identity = {"prompt": prompt, "responses": [[one.id, one.model, content_record(one.content)] for one in responses]}
     asked = Prompt(
         content_id({"prompt": prompt}),

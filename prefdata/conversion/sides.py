@@ -47,14 +47,23 @@ def optional(row: Row, name: str) -> str | None:
     return None if row.get(name) is None else text(row, name)
 
 
+def holds(row: Row, name: str) -> bool:
+    """Whether a column holds anything; an empty cell of CSV says nothing."""
+    return row.get(name) not in (None, "")
+
+
+def numeric(value: Any) -> Any:
+    """A value, or the number that it is as text, as in CSV."""
+    try:
+        found = orjson.loads(value) if isinstance(value, str) else value
+    except orjson.JSONDecodeError:
+        return value
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else value
+
+
 def number(row: Row, name: str) -> float:
     """A column of numbers, or of text that is one, as in CSV; booleans are none."""
-    value = column(row, name)
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            value = row[name]
+    value = numeric(column(row, name))
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise WrongShapeError(f'column "{name}" holds {kind(value)}, not a number')
     return value

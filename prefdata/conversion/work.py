@@ -126,14 +126,18 @@ class Work:
         if problem := _problem("response_set", record):
             self._drop(row, "wrong-shape", problem, raw=True)
         elif self._write is None:
+            judgments = [judgment_record(one) for one in outcome.judgments if one.shown]  # of nothing, nothing is said
+            if problem := next((told for one in judgments if (told := _problem("judgment", one))), None):
+                self._drop(row, "wrong-shape", f"judgment: {problem}", raw=True, group=group)
+                return
             self._keep()
             self.counts.response_sets += 1
             self.counts.broken_responses += sum(BROKEN in one.metadata for one in outcome.response_set.responses)
-            self.counts.judgments += len(outcome.judgments)
+            self.counts.judgments += len(judgments)
             record["prompt"]["metadata"] = {**record["prompt"].get("metadata", {}), **_source(row)}
             self._into.write(MAIN, record)
-            for judgment in outcome.judgments:
-                self._into.write(JUDGMENTS, judgment_record(judgment))
+            for judgment in judgments:
+                self._into.write(JUDGMENTS, judgment)
         else:
             pairs, gone = pairs_of(outcome.response_set, outcome.judgments, self._settings)
             for nothing in gone:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import orjson
@@ -25,6 +26,7 @@ def delimited_rows(source: Source, name: str, delimiter: str) -> Iterator[RawRow
             header = next(reader, None)
             if header is None:
                 return
+            unnamed = _named(header)
             if len(set(header)) < len(header):
                 twice = next(one for one in header if header.count(one) > 1)
                 raise InputError(f"{name}: the header names the column {twice!r} twice", "give each its own name")
@@ -32,18 +34,45 @@ def delimited_rows(source: Source, name: str, delimiter: str) -> Iterator[RawRow
             for cells in reader:
                 if cells:
                     row += 1
-                    yield _row(name, line, row, header, cells)
+                    yield _row(name, line, row, header, cells, unnamed)
                 line = reader.line_num + 1
         except csv.Error as error:
             raise InputError(f"{name}: {error} (line {reader.line_num})", "check the quotes in that line") from None
         except UnicodeDecodeError:
-            raise InputError(f"{name}: not UTF-8 (after line {reader.line_num})", "save it again as UTF-8") from None
+            raise _not_utf8(source, name) from None
 
 
-def _row(name: str, line: int, row: int, header: list[str], cells: list[str]) -> RawRow:
+def _named(header: list[str]) -> set[str]:
+    """Name columns that have no name after their place, where there are several; returns the names.
+
+    Spreadsheets write such columns beside a table, mostly with nothing in them.
+    """
+    if header.count("") < 2:
+        return set()
+    unnamed = {place: f"column {place + 1}" for place, column in enumerate(header) if not column}
+    header[:] = [unnamed.get(place, column) for place, column in enumerate(header)]
+    return set(unnamed.values())
+
+
+def _not_utf8(source: Source, name: str) -> InputError:
+    """The first line that is not UTF-8; the decoder reads ahead of the rows and does not know it."""
+    with source.open() as file, damage_told(name):
+        for number, line in enumerate(file, start=1):
+            if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                return InputError(f"{name} is UTF-16", "save it again as UTF-8 (in Excel: CSV UTF-8)")
+            try:
+                line.decode()
+            except UnicodeDecodeError as wrong:
+                where = f"line {number}, byte {wrong.start} of the line"
+                return InputError(f"{name}: not UTF-8 ({where})", "save it again as UTF-8 (in Excel: CSV UTF-8)")
+    return InputError(f"{name}: not UTF-8", "save it again as UTF-8")
+
+
+def _row(name: str, line: int, row: int, header: list[str], cells: list[str], unnamed: Collection[str]) -> RawRow:
     if len(cells) != len(header):
         return RawRow(name, line, row, orjson.dumps(cells), None, f"{len(cells)} cells, the header has {len(header)}")
-    value = {column: _cell(cell) for column, cell in zip(header, cells, strict=True)}
+    held = zip(header, cells, strict=True)
+    value = {column: _cell(cell) for column, cell in held if cell or column not in unnamed}
     return RawRow(name, line, row, orjson.dumps(value), value)
 
 

@@ -429,3 +429,22 @@ def test_ratings_by_aspect_are_criteria(tmp_path: Path) -> None:
     best = api.pair(tmp_path / "r.jsonl", tmp_path / "r.judgments.jsonl", criterion="honesty").pairs[0]
     whole = api.pair(tmp_path / "r.jsonl", tmp_path / "r.judgments.jsonl").pairs[0]
     assert (whole.chosen, best.chosen, best.margin) == ("BETTER", "WORSE", 2)
+
+
+def test_of_nothing_nothing_is_said(tmp_path: Path) -> None:
+    """UltraFeedback has rows without a completion: a judgment of none would be a line that no command reads."""
+    rows = [{**example("ultrafeedback"), "completions": []}, example("ultrafeedback")]
+    result = convert(tmp_path, *rows, to="responses", output=tmp_path / "out.jsonl")
+    assert (result.counts.response_sets, result.counts.judgments) == (2, 1)
+    paired = api.pair(tmp_path / "out.jsonl", tmp_path / "out.judgments.jsonl")
+    assert (paired.ok, paired.counts.pairs, paired.counts.invalid_lines) == (True, 1, 0)
+
+
+def test_two_replies_of_one_id_are_a_broken_row(tmp_path: Path) -> None:
+    tree = orjson.loads(orjson.dumps(example("oasst")))
+    tree["prompt"]["replies"][2]["message_id"] = "1"
+    result = convert(tmp_path, tree, example("oasst"))
+    assert [pair.chosen[0].content for pair in result.pairs] == ["BETTER"]  # type: ignore[union-attr]
+    assert [(lost["reason"], lost["detail"]) for lost in result.dropped] == [
+        ("wrong-shape", "two responses have the same id")
+    ]

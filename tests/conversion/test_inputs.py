@@ -66,13 +66,45 @@ def test_csv_cells_span_lines_and_broken_rows_are_listed(tmp_path: Path) -> None
     [
         (b"a,a\n1,2\n", "names the column 'a' twice"),
         (b'a,b\n"1,2\n', "unexpected end of data"),
-        (b"a,b\n\xff,2\n", "not UTF-8"),
+        (b"a,b\n1,2\n1,\xff\n", r"not UTF-8 \(line 3, byte 2 of the line\)"),
+        ("a\tb\r\n1\t2\r\n".encode("utf-16"), "is UTF-16"),
     ],
 )
 def test_broken_csv(tmp_path: Path, data: bytes, said: str) -> None:
     (tmp_path / "f.csv").write_bytes(data)
     with pytest.raises(InputError, match=said):
         rows(tmp_path / "f.csv")
+
+
+def test_columns_of_a_spreadsheet_that_have_no_name_are_no_obstacle(tmp_path: Path) -> None:
+    """Empty ones beside the table say nothing; what stands in one is kept, by its place."""
+    path = tmp_path / "f.csv"
+    path.write_text("prompt,chosen,rejected,,\nq,c,r,,\nq2,c,r,,seen\n")
+    first, second = api.convert(path).pairs
+    assert "fields" not in first.metadata
+    assert second.metadata["fields"] == {"column 5": "seen"}
+
+
+def test_numbers_that_a_pair_has_a_place_for_are_read_from_cells(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("prompt,chosen,rejected,margin,score_chosen\nq,c,r,0.5,7\nq2,c,r,,n/a\n")
+    api.convert(path, output=tmp_path / "o.jsonl")
+    first, second = map(json.loads, (tmp_path / "o.jsonl").read_text().splitlines())
+    assert (first["margin"], first["score_chosen"], "fields" in first["metadata"]) == (0.5, 7, False)
+    assert not {"margin", "score_chosen"} & second.keys()
+    assert second["metadata"]["fields"] == {"margin": "", "score_chosen": "n/a"}
+
+
+def test_a_cell_without_a_vote_takes_no_other_vote_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(
+        "idx,instruction,input,response1,response2,annotator1,annotator2,annotator3\n1,Sum?,,WORSE,BETTER,2,,2\n"
+    )
+    assert len(api.convert(path, to="responses").judgments) == 2
+    path.write_text("history,human_ref_A,human_ref_B,labels,score_A,score_B\nSum?,BETTER,WORSE,1,,\n")
+    assert [pair.chosen for pair in api.convert(path).pairs] == ["BETTER"]
+    path.write_text("instruction,output_1,output_2,annotator,preference\nSum?,WORSE,BETTER,,2\nSum?,WORSE,BETTER,m,\n")
+    assert [one.flags for one in api.convert(path, to="responses").judgments] == [(), ("unreadable",)]
 
 
 def test_csv_holds_conversations_and_votes(tmp_path: Path) -> None:

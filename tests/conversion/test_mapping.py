@@ -63,6 +63,27 @@ def test_map_is_saved_and_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ("none/map.yaml", "does not exist"),
+        (".", "is a folder"),
+        ("f.jsonl", "is the input too"),
+        ("o.jsonl", "same path"),
+    ],
+)
+def test_a_map_that_cannot_be_saved_is_told_before_anything_is_written(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kept: str, said: str
+) -> None:
+    source = written(tmp_path / "f.jsonl", ROWS)
+    before = source.read_bytes()
+    flags = [flag for ours, column in MAP.items() for flag in ("--map", f"{ours}={column}")]
+    done = run_here(capfd, "convert", source, "-o", tmp_path / "o.jsonl", *flags, "--save-map", tmp_path / kept)
+    assert (done.code, said in done.err) == (2, True), done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["f.jsonl"]
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("maps", "said"),
     [
         (["prompt=question", "chosen=answer_a", "rejected=answer_c"], "has no column 'answer_c' (mapped to rejected)"),

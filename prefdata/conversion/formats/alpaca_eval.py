@@ -11,7 +11,7 @@ from typing import Any
 
 from prefdata.conversion.outcomes import Format, Outcome, Ranked, Row, WrongShapeError
 from prefdata.conversion.ranking import answer, judgment, of_two, response_set
-from prefdata.conversion.sides import column, kind, leftover, number, optional, text
+from prefdata.conversion.sides import column, holds, kind, leftover, number, optional, text
 from prefdata.types import Judge, Judgment, ResponseSet
 
 IDS = ("1", "2")
@@ -42,7 +42,7 @@ def _judgment(of: ResponseSet, row: Row) -> Judgment:
         raise WrongShapeError(f'column "shown_first" holds {first!r}, which is neither output_1 nor output_2')
     if first == "output_2":
         said |= {"shown": IDS[::-1], "order": 1}
-    if row.get("preference") is None:  # its annotator gave no verdict that could be read
+    if not holds(row, "preference"):  # its annotator gave no verdict that could be read
         return judgment(of, _judge(row), None, flags=("unreadable",), **said)
     preference = number(row, "preference") or TIE
     if not 1 <= preference <= 2:
@@ -55,7 +55,7 @@ def _judgment(of: ResponseSet, row: Row) -> Judgment:
 
 
 def _judge(row: Row) -> Judge:
-    name = column(row, "annotator") if row.get("annotator") is not None else "annotator"
+    name = column(row, "annotator") if holds(row, "annotator") else "annotator"
     if isinstance(name, bool) or not isinstance(name, str | int):
         raise WrongShapeError(f'column "annotator" holds {kind(name)}, neither a name nor a number')
     return Judge("llm", name) if isinstance(name, str) else Judge("human", f"annotator{name}")

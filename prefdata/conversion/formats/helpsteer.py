@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from prefdata.conversion.outcomes import Format, Outcome, Ranked, Row, WrongShapeError, each
 from prefdata.conversion.ranking import answer, judgment, of_two, response_set, scored
-from prefdata.conversion.sides import Side, column, leftover, messages, number, text
+from prefdata.conversion.sides import Side, column, holds, leftover, messages, number, text
 from prefdata.types import Judge
 
 TWO, THREE = Judge("human", "helpsteer2"), Judge("human", "helpsteer3")
@@ -26,7 +26,7 @@ def read_two(rows: Sequence[Row]) -> Iterable[Outcome]:
     responses = [answer(row, "response", str(place), **leftover(row, used)) for place, row in enumerate(rows)]
     scores = {str(place): number(row, "helpfulness") for place, row in enumerate(rows)}
     ratings = {
-        str(place): {name: float(number(row, name)) for name in ATTRIBUTES if row.get(name) is not None}
+        str(place): {name: float(number(row, name)) for name in ATTRIBUTES if holds(row, name)}
         for place, row in enumerate(rows)
     }
     yield scored(response_set(_conversation(text(rows[0], "prompt")), responses), TWO, scores, ratings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefdata.conversion.outcomes import Format, Outcome, Ranked, Row, WrongShapeError, each
 from prefdata.conversion.ranking import answer, judgment, of_two, response_set
-from prefdata.conversion.sides import leftover, number, optional, text
+from prefdata.conversion.sides import holds, leftover, number, optional, text
 from prefdata.types import Judge
 
 PEOPLE = ("annotator1", "annotator2", "annotator3")
@@ -22,7 +22,7 @@ def read(row: Row) -> Outcome:
     of = response_set(
         asked, responses, id=None if row.get("idx") is None else str(row["idx"]), metadata=leftover(row, COLUMNS)
     )
-    people = [name for name in PEOPLE if row.get(name) is not None]
+    people = [name for name in PEOPLE if holds(row, name)]
     return Ranked(
         of, tuple(judgment(of, Judge("human", name), of_two(_winner(row, name), ("1", "2"))) for name in people)
     )

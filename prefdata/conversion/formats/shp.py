@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefdata.conversion.outcomes import Format, Outcome, Ranked, Row, WrongShapeError, each
 from prefdata.conversion.ranking import answer, judgment, of_two, response_set
-from prefdata.conversion.sides import leftover, number, text
+from prefdata.conversion.sides import holds, leftover, number, text
 from prefdata.types import Judge
 
 JUDGE = Judge("human", "reddit-votes")
@@ -21,7 +21,7 @@ def read(row: Row) -> Outcome:
         raise WrongShapeError(f'column "labels" holds {label}, which is neither 1 (A) nor 0 (B)')
     used = ("history", "human_ref_A", "human_ref_B", "labels", "score_A", "score_B")
     of = response_set(text(row, "history"), responses, metadata=leftover(row, used))
-    scores = {side: number(row, f"score_{side}") for side in ("A", "B") if row.get(f"score_{side}") is not None}
+    scores = {side: number(row, f"score_{side}") for side in ("A", "B") if holds(row, f"score_{side}")}
     winner = "A" if label == 1 else "B"
     return Ranked(of, (judgment(of, JUDGE, of_two(winner, ("A", "B")), scores=scores),))
 

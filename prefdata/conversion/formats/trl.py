@@ -8,14 +8,15 @@ from typing import Any
 
 from prefdata.conversion.carrying import CARRIED, carry
 from prefdata.conversion.outcomes import Export, Format, NoPlaceError, Outcome, Row, WrongShapeError, each
-from prefdata.conversion.sides import is_messages, paired, side, tools_of
+from prefdata.conversion.sides import is_messages, numeric, paired, side, tools_of
 
+NUMBER = int | float
 KEPT: dict[str, type | UnionType] = {
     "id": str,
-    "margin": int | float,
-    "probability": int | float,
-    "score_chosen": int | float,
-    "score_rejected": int | float,
+    "margin": NUMBER,
+    "probability": NUMBER,
+    "score_chosen": NUMBER,
+    "score_rejected": NUMBER,
     "judgment_ids": list,
     "source": str,
     "metadata": dict,
@@ -42,10 +43,11 @@ def answers_only(sides: Iterable[Any]) -> bool:
 
 def read(row: Row) -> Outcome:
     prompt = None if row.get("prompt") is None else side(row, "prompt")
-    kept = {
-        name: row[name]
+    found = {name: numeric(row.get(name)) if types == NUMBER else row.get(name) for name, types in KEPT.items()}
+    kept: dict[str, Any] = {
+        name: found[name]
         for name, types in KEPT.items()
-        if isinstance(row.get(name), types) and not isinstance(row[name], bool)
+        if isinstance(found[name], types) and not isinstance(found[name], bool)
     }
     if not 0 <= kept.get("probability", 0) <= 1:  # of something else: it stays with the other columns
         kept.pop("probability")
