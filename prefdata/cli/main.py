@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -11,7 +12,7 @@ from typing import Any
 import click
 
 from prefdata.cli.output import fail
-from prefdata.errors import PrefdataError
+from prefdata.errors import InputError, PrefdataError
 from prefdata.version import __version__
 
 COMMANDS = {
@@ -27,6 +28,9 @@ COMMANDS = {
     "explain": "Explain a rule, or where a pair of a dataset came from.",
     "train": "Train on a validated dataset.",
 }
+
+MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+"""Faults of disks and permissions, which no command can foresee."""
 
 
 class LazyGroup(click.Group):
@@ -84,6 +88,13 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:  # the reader of stdout has gone, as `| head` does: no fault of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        if error.errno not in MACHINE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        hint = "mend that and run the same command again: what was finished is kept"
+        fail(InputError(f"{where}{error.strerror}", hint))
+        code = InputError.exit_code
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -17,8 +17,9 @@ from prefdata.pairing.index import PARTS, JudgmentIndex
 from prefdata.pairing.page import page
 from prefdata.pairing.pair import Paths, path_names
 from prefdata.records.codec import response_set_from
-from prefdata.records.output import atomic_file, check_output
+from prefdata.records.output import atomic_file
 from prefdata.records.progress import Meter, Progress
+from prefdata.records.publishing import check_outputs
 from prefdata.records.rows import Row, nothing_to_do, read_rows
 from prefdata.records.sources import Source, sources
 from prefdata.types import ResponseSet
@@ -44,12 +45,13 @@ def agree(
     baseline "longest wins" stands beside the judges, how often each prefers the longer response, the models that wrote
     them, and the same for each source of the prompts. Judgments of a criterion, and ratings by criterion, are compared
     within it.
-    ``seed`` is that of the bootstrap; ``html`` writes a page with plots. Raises InputError and OutputExistsError.
+    ``seed`` is that of the bootstrap; ``html`` writes a page with plots. Raises InputError, UsageError and
+    OutputExistsError.
     """
-    if html is not None:
-        check_output(Path(html), overwrite)
     groups = [path_names(paths) if paths is not None else [] for paths in (judgments, gold, responses)]
-    sources([name for group in groups for name in group])  # refuses a file that is named twice
+    read = sources([name for group in groups for name in group])  # refuses a file that is named twice
+    if html is not None:
+        check_outputs(Path(html), {}, read, overwrite)
     judgment_files, gold_files, response_files = (sources(group) for group in groups)
     meter = Meter(progress, [*judgment_files, *gold_files, *response_files])
     grouped = _Grouped(gold=bool(gold_files))

@@ -31,9 +31,16 @@ def state_folder(out: Path) -> Path:
 
 
 def check_output(out: Path, overwrite: bool) -> None:
-    """Raise OutputExistsError where finished work stands at ``out``, and InputError where no file can be put there."""
+    """Raise OutputExistsError where finished work stands at ``out``, and InputError where no file can be put there.
+
+    Raises UsageError for what is neither file nor folder.
+    """
     if not out.parent.is_dir():
         raise InputError(f"the folder {out.parent} for the output does not exist", f"mkdir -p {out.parent}")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise InputError(f"nothing can be written into the folder {out.parent}", "choose another, or see who may write")
+    if out.exists() and not (out.is_file() or out.is_dir()):  # to replace /dev/null would break the machine
+        raise UsageError(f"{out} is a device or a pipe, not a file that can be written whole", "name a file")
     if out.exists() and not overwrite:
         raise OutputExistsError(
             f"{out} is finished work and is not overwritten", "choose another -o, or pass --overwrite"
@@ -78,14 +85,20 @@ class State:
     """The state folder of one output, held by one process at a time.
 
     Raises UsageError when another process holds it, or when it was begun with other settings; ``None`` for settings
-    says that what it holds may be used under any.
+    says that what it holds may be used under any. Raises InputError where it cannot be made.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any] | None, *, restart: bool = False) -> None:
         self.out = out
         self.folder = state_folder(out)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock: int | None = self._take_lock()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock: int | None = self._take_lock()
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}, where unfinished work is kept, cannot be used: {error.strerror}",
+                f"choose another -o, or remove {self.folder}" if self.folder.exists() else "choose another -o",
+            ) from None
         self.resumed = False
         if settings is None:
             return

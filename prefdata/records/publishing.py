@@ -26,6 +26,8 @@ def beside(out: Path, what: str) -> Path:
     >>> [beside(Path(name), "dropped").name for name in ("pairs.jsonl", "pairs.parquet")]
     ['pairs.dropped.jsonl', 'pairs.parquet.dropped.jsonl']
     """
+    if not out.name:
+        raise UsageError(f"{out} is a folder", f"name a file in it, for example {out / 'out.jsonl'}")
     return out.with_name(f"{out.stem if out.suffix == '.jsonl' else out.name}.{what}.jsonl")
 
 
@@ -37,6 +39,8 @@ def check_outputs(main: Path, companions: Mapping[str, Path], inputs: list[Sourc
             raise UsageError(f"{path}: outputs are plain JSONL files", "for example -o out.jsonl")
         if any(source.name != "-" and path.exists() and _same(path, source.name) for source in inputs):
             raise UsageError(f"{path} is the input too", "name another output")
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", f"name a file in it, for example {path / 'out.jsonl'}")
     if len({path.absolute() for path in paths}) < len(paths):
         raise UsageError("two outputs have the same path", "name another one")
     check_output(main, overwrite)

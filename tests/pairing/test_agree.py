@@ -182,6 +182,16 @@ def test_gold_of_other_responses_is_refused(tmp_path: Path) -> None:
         api.agree(judgments, write(tmp_path / "g.jsonl", gold))
 
 
+def test_a_page_never_replaces_what_it_reports_on(prefdata: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "j.jsonl", [judgment(0, 0, 1, GPT)])
+    before = path.read_bytes()
+    for page, said in (("j.jsonl", "is the input too"), (".", "is a folder")):
+        done = prefdata("agree", "j.jsonl", "--html", page, "--overwrite", cwd=tmp_path)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["j.jsonl"]
+    assert path.read_bytes() == before
+
+
 def test_command(prefdata: Run, tmp_path: Path) -> None:
     judgments = [judgment(n, order, 1, judge) for n in range(4) for order in (0, 1) for judge in (GPT, ANN)]
     write(tmp_path / "j.jsonl", judgments)
