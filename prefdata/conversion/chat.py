@@ -29,6 +29,10 @@ class Chat:
         systems = [turn for turn in self.prompt if turn["role"] == "system"]
         if "developer" not in roles and systems != self.prompt[: min(len(systems), 1)]:
             raise NoPlaceError("there is a place for one system turn, at the start")
+        if (
+            "developer" not in roles and systems and not systems[0].get("content")
+        ):  # a column of text cannot tell the two
+            raise NoPlaceError("there is no place for a system turn that says nothing: read again it would be none")
         self.system: str = systems[0]["content"] if systems else ""
         self.turns: Messages = self.prompt[len(systems) :]
         if not self.turns:

@@ -27,7 +27,7 @@ from prefdata.endpoint.failures import HOPELESS, CallError
 from prefdata.endpoint.ledger import Ledger
 from prefdata.endpoint.reporting import CallCounts, Reporter
 from prefdata.endpoint.together import all_at_once
-from prefdata.errors import ServiceError
+from prefdata.errors import InputError, ServiceError
 from prefdata.records.ids import content_id, file_sha256
 from prefdata.records.output import write_json
 from prefdata.records.spilling import SpillingMap
@@ -299,11 +299,19 @@ class Batching:
 
 
 def under_way(folder: Path) -> list[Pending]:
-    """The batches that a state folder lists and that may be there; of others the calls are simply wanted anew."""
+    """The batches that a state folder lists and that may be there; of others the calls are simply wanted anew.
+
+    Raises InputError where the list cannot be read: what it lists is paid for.
+    """
     try:
         listed = [Pending(**each) for each in orjson.loads((folder / STATE).read_bytes())]
     except FileNotFoundError:
         return []
+    except (orjson.JSONDecodeError, TypeError):
+        raise InputError(
+            f"{folder / STATE}, which lists the batches under way, is damaged",
+            "mend it, or delete it to pay for the calls in these batches again",
+        ) from None
     return [each for each in listed if each.making or each.batch is not None]
 
 

@@ -149,17 +149,20 @@ def begin(
         if source.name != STDIN and inputs.read is None:
             source.open().close()
     with State(out, None) as state:
-        paid = False
+        under_way(state.folder)  # a list that cannot be read ends the run before anything is asked again
         try:
             with Session(state.folder, settings, reporter) as session:
-                try:
-                    spooled = [spool(source, state.path("input.jsonl")) for source in read]
-                    yield Run(inputs, spooled, state, companions, session)
-                finally:
-                    paid = len(session.ledger) > 0 or bool(under_way(state.folder))
-            if paid:
+                spooled = [spool(source, state.path("input.jsonl")) for source in read]
+                yield Run(inputs, spooled, state, companions, session)
+            if _paid(state.folder):
                 pending = under_way(state.folder)
                 state.finish(keep=(LEDGER, *((BATCHES, *(each.file for each in pending)) if pending else ())))
         finally:
-            if not paid:  # nothing that is worth keeping
+            if not _paid(state.folder):  # nothing that is worth keeping
                 shutil.rmtree(state.folder, ignore_errors=True)
+
+
+def _paid(folder: Path) -> bool:
+    """Whether a state folder holds what this run or an earlier one paid for, by what lies there and nothing else."""
+    ledger = folder / LEDGER
+    return (ledger.exists() and ledger.stat().st_size > 0) or bool(under_way(folder))

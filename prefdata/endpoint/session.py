@@ -32,8 +32,9 @@ class Session:
         self.settings = settings
         self.reporter = reporter or Reporter()
         self.counts = CallCounts()
+        prices = load_prices(settings.prices)  # before the ledger is opened, which who raises would leave open
         self.ledger = Ledger(folder / LEDGER)
-        self.budget = Budget(settings.max_cost, load_prices(settings.prices), self.ledger)
+        self.budget = Budget(settings.max_cost, prices, self.ledger)
         self._callers: dict[Endpoint, Caller] = {}
         if self.ledger.damaged:
             self.reporter.note(f"{self.ledger.path}: {self.ledger.damaged} damaged lines; their calls are made again")

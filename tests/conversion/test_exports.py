@@ -160,6 +160,20 @@ def test_a_tie_is_not_exported_as_a_preference(tmp_path: Path) -> None:
     assert [pair.probability for pair in api.convert(tmp_path / "pairs.jsonl").pairs] == [0.5, 0.75]
 
 
+def test_an_empty_system_turn_is_not_lost_in_a_column_where_empty_means_none(tmp_path: Path) -> None:
+    """Chat templates tell the two apart: without a system turn many write one of their own."""
+    silent = {
+        "prompt": [{"role": "system", "content": ""}, {"role": "user", "content": "Sum?"}],
+        "chosen": [{"role": "assistant", "content": "BETTER"}],
+        "rejected": [{"role": "assistant", "content": "WORSE"}],
+    }
+    for to in ("llamafactory-alpaca", "llamafactory-sharegpt"):
+        result, _ = export(tmp_path, to, silent, overwrite=True)
+        assert (result.counts.pairs, dict(result.counts.dropped)) == (0, {"no-place": 1})
+    _, out = export(tmp_path, "axolotl", silent, overwrite=True)
+    assert [turn.content for turn in api.convert(out).pairs[0].prompt] == ["", "Sum?"]  # type: ignore[union-attr]
+
+
 def test_documented_shapes(tmp_path: Path) -> None:
     assert row(tmp_path / "", "trl", {**TEXT}) == {"prompt": "Sum?", "chosen": "BETTER", "rejected": "WORSE"}
     (tmp_path / "i").mkdir()

@@ -171,6 +171,35 @@ def test_a_batch_whose_making_was_not_confirmed_is_found_and_not_made_twice(
     assert len(read(tmp_path / "p.jsonl")) == 3
 
 
+def test_a_mistake_while_a_batch_is_under_way_does_not_lose_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "r.jsonl", [row(f"s{n}", "a", "bb") for n in range(5)])
+    batches = Batches(looks=10**9)
+    with Server(judging(longer), batches) as server:
+        command = judge(tmp_path, server.url)
+        process = subprocess.Popen([PREFDATA, *map(str, command)], stderr=subprocess.DEVNULL, env={**os.environ})
+        deadline = time.monotonic() + 30
+        while not batches.seen and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        process.wait(20)
+        state = tmp_path / "p.jsonl.state" / "batches.json"
+        (tmp_path / "prices.yaml").write_text("m: 3\n")
+        done = run_here(capfd, *command)
+        assert (done.code, "the price of m" in done.err, state.exists()) == (2, True, True)
+        (tmp_path / "prices.yaml").write_text(PRICES)
+        listed = state.read_bytes()
+        state.write_bytes(listed[:-9])
+        done = run_here(capfd, *command)
+        assert (done.code, "batches.json, which lists the batches under way, is damaged" in done.err) == (2, True)
+        assert state.read_bytes() == listed[:-9]
+        state.write_bytes(listed)
+        batches.looks = 0
+        done = run_here(capfd, *command)
+        assert (done.code, len(batches.made)) == (0, 1), done.err
+
+
 def test_a_run_that_is_killed_while_it_waits_takes_up_its_batch(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import prefdata
-from prefdata.errors import OutputExistsError, ServiceError, UsageError
+from prefdata.errors import OutputExistsError, PrefdataError, ServiceError, UsageError
 from prefdata.judging.judge import estimate
 from prefdata.records.codec import response_set_from
 from tests.here import run_here
@@ -213,6 +213,28 @@ def test_nothing_is_paid_twice_and_finished_work_is_never_overwritten_by_itself(
             judged(tmp_path, server, judgments=other)
         assert other.read_text() == "mine\n"
     assert sorted(path.name for path in (tmp_path / "p.jsonl.state").iterdir()) == ["ledger.jsonl", "lock"]
+
+
+def test_a_mistake_in_a_later_command_does_not_cost_what_earlier_ones_paid_for(tmp_path: Path) -> None:
+    """A run that comes to nothing removes its state folder, but not the answers that lie there."""
+    write(tmp_path / "r.jsonl", SETS)
+    (tmp_path / "broken.yaml").write_text("m: 3\n")
+    with Server(judging(longer)) as server:
+        judged(tmp_path, server)
+        for mistake in ({"prices": tmp_path / "typo.yaml"}, {"prices": tmp_path / "broken.yaml"}):
+            with pytest.raises(PrefdataError):
+                judged(tmp_path, server, overwrite=True, **mistake)
+        ledger = tmp_path / "p.jsonl.state" / "ledger.jsonl"
+        kept = ledger.read_bytes()
+        ledger.unlink()
+        ledger.mkdir()  # as when another user's, it cannot be opened
+        with pytest.raises(PrefdataError, match=r"ledger.jsonl"):
+            judged(tmp_path, server, overwrite=True)
+        assert ledger.is_dir()
+        ledger.rmdir()
+        ledger.write_bytes(kept)
+        result = judged(tmp_path, server, overwrite=True)
+        assert (server.count, result.calls.made, result.calls.reused) == (4, 0, 4)
 
 
 def test_a_run_killed_while_its_files_were_moved_into_place_is_finished_by_the_next(tmp_path: Path) -> None:
