@@ -21,9 +21,9 @@ from prefdata.judging.people import People, people
 from prefdata.judging.tally import Constants, JudgeResult, Tally
 from prefdata.pairing.pairs import Dropped, PairingSettings, Strategy, TiePolicy, dropped_record, pairs_of
 from prefdata.records.codec import judgment_record, pair_from, pair_record, response_set_from, response_set_record
-from prefdata.records.publishing import beside
+from prefdata.records.publishing import beside, check_outputs
 from prefdata.records.rows import invalid_record, line, read_rows
-from prefdata.records.sources import Source
+from prefdata.records.sources import Source, sources
 from prefdata.types import Judgment, PreferencePair, ResponseSet
 
 Settings = TypeVar("Settings", JudgeSettings, PairingSettings, CallSettings)
@@ -143,6 +143,8 @@ def judge(
     }
     inputs = Inputs(str(responses), "response_set", response_set_from, lambda found: found.id, limit)
     overwrite = overwrite or reparse or calls.retry_failed
+    if (by_people := options.get("calibrate")) is not None:  # what people said is not written anew by any run
+        check_outputs(out, companions, sources([str(by_people)]), overwrite=True)
     with begin(inputs, out, companions, calls, options.get("reporter") or Reporter(), overwrite=overwrite) as run:
         calibration = None
         with people(options.get("calibrate")) as judged_by_people:

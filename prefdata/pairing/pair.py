@@ -127,6 +127,7 @@ def pair(
     inputs = sources([*given, *path_names(judgments)])
     taken = len(sources(given))
     response_files, judgment_files = inputs[:taken], inputs[taken:]
+    gold_files = sources(path_names(gold)) if gold is not None else []
     out = Path(output) if output is not None else None
     companions = {DROPPED: Path(dropped) if dropped is not None else beside(out, DROPPED)} if out is not None else {}
     if out is None and dropped is not None:
@@ -134,14 +135,14 @@ def pair(
 
     counts, meter = PairCounts(), Meter(progress, inputs)
     with (
-        sinks(out, companions, inputs, overwrite=overwrite) as into,
+        sinks(out, companions, [*inputs, *gold_files], overwrite=overwrite) as into,
         JudgmentIndex(into.scratch("judgments.sqlite")) as index,
     ):
         for row in index.load(judgment_files, meter=meter):
             counts.invalid_lines += 1
             into.write(DROPPED, invalid_record(row))
         criterion = _criterion(index.criteria, criterion)
-        for _ in index.load(sources(path_names(gold)) if gold is not None else (), "gold"):
+        for _ in index.load(gold_files, "gold"):
             counts.invalid_lines += 1
         if strangers := sorted(settings.weights.keys() - index.judges):
             known = ", ".join(sorted(index.judges)[:8])

@@ -191,6 +191,20 @@ def test_what_cannot_calibrate_is_said(tmp_path: Path, capfd: pytest.CaptureFixt
     assert not (tmp_path / "p.jsonl").exists()
 
 
+def test_what_people_said_is_not_overwritten_by_what_it_calibrates(tmp_path: Path) -> None:
+    write(tmp_path / "r.jsonl", sets(3))
+    people = write(tmp_path / "p.judgments.jsonl", human(3))  # where judge puts its own
+    before = people.read_bytes()
+    with Server(judging) as server, pytest.raises(UsageError, match="is the input too"):
+        _run(tmp_path, server, "wise", calibrate=people, overwrite=True)
+    with pytest.raises(UsageError, match="is the input too"):
+        prefdata.pair(
+            tmp_path / "r.jsonl", write(tmp_path / "j.jsonl", human(3)),
+            output=tmp_path / "o.jsonl", dropped=people, gold=people, overwrite=True,
+        )  # fmt: skip
+    assert people.read_bytes() == before
+
+
 @pytest.mark.shared
 def test_gpt4_on_llmbar_is_measured_beside_the_baselines(tmp_path: Path, shared_data: Path) -> None:
     """Recorded verdicts become judgments; people's labels calibrate them to the published 94.5% in the mean."""
