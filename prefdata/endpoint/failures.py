@@ -72,6 +72,8 @@ def of_status(status: int, headers: Mapping[str, str], body: Any, text: str) -> 
         return CallError("not-found", detail)
     if status == 402 or (status == 429 and "quota" in code):
         return CallError("no-quota", detail)
+    if status == 429 and "request too large" in detail.lower():  # for the whole minute's limit: no wait makes it pass
+        return CallError("bad-request", detail)
     if status == 429:
         return CallError("rate-limited", detail, retry_after(headers), rate_limit(headers))
     if status in (408, 409, 425) or status >= 500:

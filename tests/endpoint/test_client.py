@@ -66,6 +66,11 @@ def test_a_completion_comes_back_whole_and_the_request_is_as_asked(monkeypatch: 
         (failure(402, "pay"), "no-quota", "pay"),
         (failure(429, "used up", code="insufficient_quota"), "no-quota", "used up"),
         (failure(429, "slow down"), "rate-limited", "slow down"),
+        (
+            failure(429, "Request too large for m on tokens per min", code="rate_limit_exceeded"),
+            "bad-request",
+            "too large",
+        ),
         (failure(400, "too\nlong"), "bad-request", "HTTP 400: too long"),
         (failure(422, "what?"), "bad-request", "what?"),
         (failure(500, "oops"), "server-error", "oops"),

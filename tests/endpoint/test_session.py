@@ -161,6 +161,19 @@ def test_a_text_that_a_gateway_forbids_fails_alone(tmp_path: Path) -> None:
         assert server.count == 4, "neither tried again, nor asked again by the next run"
 
 
+def test_a_request_larger_than_the_limit_of_a_minute_fails_alone(tmp_path: Path) -> None:
+    """OpenAI refuses it with HTTP 429 however long one waits: a run that queued it would never end."""
+
+    def answer(request: Request, count: int) -> Reply:
+        large = "Request too large for m on tokens per min (TPM): Limit 30000, Requested 41234."
+        return failure(429, large, code="rate_limit_exceeded") if last_words(request) == "b" else echo(request, count)
+
+    with Server(answer) as server, opened(tmp_path) as session:
+        records = make(session, [call(server, text) for text in ("a", "b", "c")])
+        assert [outcome(record) for record in records] == ["A", "bad-request", "C"]
+        assert server.count == 3
+
+
 def test_a_service_that_forbids_every_call_ends_the_run_without_a_record(tmp_path: Path) -> None:
     def answer(request: Request, count: int) -> Reply:
         return echo(request, count) if count < answered else failure(403, "not in your plan")
