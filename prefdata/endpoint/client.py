@@ -68,6 +68,10 @@ def checked(content: bytes) -> dict[str, Any]:
     problem = malformed(response)
     if problem is None:
         assert isinstance(response, dict)
+        for choice in response["choices"]:
+            if choice.get("finish_reason") == "error" or choice.get("error"):  # so proxies end what broke upstream
+                words = server_message(choice.get("error"), "finish_reason is error")
+                raise CallError("server-error", f"the answer broke off: {words}")
         return response
     error = response.get("error") if isinstance(response, dict) else None
     if isinstance(error, dict):  # some proxies report an upstream failure with HTTP 200

@@ -83,6 +83,7 @@ def test_a_completion_comes_back_whole_and_the_request_is_as_asked(monkeypatch: 
         (Reply(b'{"choices": [{"index": 0}]}'), "bad-reply", "no message"),
         (Reply(b'{"choices": [{"message": {"content": 7}}]}'), "bad-reply", "no text"),
         (Reply(json.dumps({"error": {"code": 429, "message": "upstream is busy"}}).encode()), "rate-limited", "busy"),
+        (completion("Once upon a", finish_reason="error"), "server-error", "the answer broke off"),
         (NOT_HTTP, "bad-reply", "does not speak HTTP"),
         (Reply(raw=b""), "connection", "closed the connection"),
         (Reply(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{"), "connection", "in the middle"),

@@ -103,7 +103,13 @@ def test_what_is_asked_makes_the_key() -> None:
         assert Call(Endpoint("name", "m", server.url, "K"), base.body).key == base.key
 
 
-@pytest.mark.parametrize("fault", [failure(500), failure(429), failure(429, headers={"retry-after": "0"}), HTML])
+BROKEN_OFF = completion("Once upon a", finish_reason="error")
+"""How OpenRouter ends an answer whose provider failed: with HTTP 200, and what there was."""
+
+
+@pytest.mark.parametrize(
+    "fault", [failure(500), failure(429), failure(429, headers={"retry-after": "0"}), HTML, BROKEN_OFF]
+)
 def test_what_passes_is_tried_again(tmp_path: Path, fault: Reply) -> None:
     def answer(request: Request, count: int) -> Reply:
         return fault if count < 2 else echo(request, count)
