@@ -83,13 +83,15 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
     if not isinstance(values, dict):
         raise click.BadParameter(f"{path} must hold flags by name, as in 'seed: 7'")
     by_flag: dict[str, str] = {}
+    repeated = {each.name for each in context.command.params if isinstance(each, click.Option) and each.multiple}
     for parameter in context.command.params:
         for flag in (*parameter.opts, parameter.name or ""):
             by_flag[flag.lstrip("-").replace("-", "_")] = parameter.name or ""
     unknown = [str(key) for key in values if str(key).replace("-", "_") not in by_flag]
     if unknown:
         raise click.BadParameter(f"{path} holds flags that {context.info_name} does not have: {', '.join(unknown)}")
-    context.default_map = {
-        **(context.default_map or {}),
-        **{by_flag[str(key).replace("-", "_")]: value for key, value in values.items()},
-    }
+    given = {by_flag[str(key).replace("-", "_")]: value for key, value in values.items()}
+    for name in repeated & given.keys():
+        if isinstance(given[name], str | int | float):  # one of what may be several
+            given[name] = [given[name]]
+    context.default_map = {**(context.default_map or {}), **given}

@@ -289,6 +289,11 @@ def test_every_flag_can_be_given_by_file_and_by_environment(
     assert run_here(capfd, *command, "--config", tmp_path / "flags.yaml").code == 0
     assert len(read(tmp_path / "p.jsonl")) == 2
     assert run_here(capfd, *command, "--overwrite", "--concurrency", "many").code == 2
+    monkeypatch.delenv("PREFDATA_JUDGE_JUDGE")
+    for judges in ("rule:length:3-", "[rule:length:3-]"):  # a flag that may be repeated is a list, or one alone
+        (tmp_path / "flags.yaml").write_text(f"judge: {judges}\noverwrite: true\n")
+        done = run_here(capfd, *command, "--config", tmp_path / "flags.yaml")
+        assert (done.code, len(read(tmp_path / "p.jsonl"))) == (0, 1), done.err
 
 
 def test_an_option_that_does_not_exist_is_not_swallowed() -> None:
