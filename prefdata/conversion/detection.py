@@ -87,4 +87,5 @@ def _no_rows(name: str, rows: Sequence[RawRow]) -> InputError:
 
 
 def _first(rows: Sequence[RawRow]) -> str:
-    return f"line {rows[0].line}: {rows[0].problem}"
+    first = rows[0]
+    return f"{f'line {first.line}' if first.line is not None else f'row {first.row}'}: {first.problem}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -153,11 +156,27 @@ def _numbered(name: str, batches: Iterable[list[dict[str, Any]]]) -> Iterator[Ra
         for value in batch:
             row += 1
             try:
-                raw = orjson.dumps(value)
+                raw = orjson.dumps(value, default=_as_json)
             except TypeError as error:
                 yield RawRow(name, None, row, repr(value).encode(), None, f"not JSON: {error}")
             else:
                 yield RawRow(name, None, row, raw, orjson.loads(raw))
+
+
+def _as_json(value: Any) -> Any:
+    """What a cell of a type that JSON lacks says: decimals in digits, bytes as the text that they are.
+
+    Some writers do not mark their text as such. Bytes that are none (an image) become an object, which no column of
+    text takes for its own.
+    """
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, Decimal | timedelta):
+        return str(value)
+    raise TypeError(f"a cell holds a {type(value).__name__}")
 
 
 def _first_line(error: Exception) -> str:

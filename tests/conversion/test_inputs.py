@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import tracemalloc
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import prefdata as api
@@ -50,6 +53,19 @@ def test_tables_of_one_content_give_one_result(tmp_path: Path, expected: list[st
     (tmp_path / "broken.arrow").write_bytes(b"ARROW1" + b"x" * 40)
     with pytest.raises(InputError, match="file is damaged"):
         rows(tmp_path / "broken.arrow")
+
+
+def test_cells_of_types_that_json_lacks_take_no_row_with_them(tmp_path: Path) -> None:
+    """An image beside the text, a price: they stay with the other columns."""
+    beside = {"image": [b"\xff\x00"] * 5, "price": [Decimal("1.50")] * 5, "took": [timedelta(seconds=90)] * 5}
+    columns = {name: [row[name] for row in ROWS] for name in ROWS[0]}
+    pq.write_table(pa.table({**columns, **beside}), tmp_path / "f.parquet")
+    pairs = api.convert(tmp_path / "f.parquet").pairs
+    assert [pair.chosen for pair in pairs] == [row["chosen"] for row in ROWS]
+    pq.write_table(pa.table({**columns, "chosen": [b"\xff"] * 5}), tmp_path / "f.parquet")
+    with pytest.raises(PrefdataError):  # bytes that are no text never pass as an answer
+        api.convert(tmp_path / "f.parquet", from_="trl")
+    assert pairs[0].metadata["fields"] == {"image": {"base64": "/wA="}, "price": "1.50", "took": "0:01:30"}
 
 
 def test_csv_cells_span_lines_and_broken_rows_are_listed(tmp_path: Path) -> None:
