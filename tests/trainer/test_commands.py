@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import distributions
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,30 @@ def test_finished_work_is_not_overwritten(
     assert "--overwrite" in (refused.hint or "")
 
 
+def test_overwrite_removes_nothing_but_an_earlier_result(
+    invoke: Invoke, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, notes, work = make_dataset(text_pairs(2)), tmp_path / "notes", tmp_path / "work"
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    for folder in (notes, work):
+        folder.mkdir()
+    (notes / "todo.txt").write_text("much")
+    monkeypatch.chdir(work)
+    before = sorted(tmp_path.rglob("*"))
+    for output, what in (
+        (dataset, "the dataset"),
+        (model, "the model"),
+        (tmp_path, "the dataset"),
+        (Path(), "the folder that you are in"),
+        (Path("/"), "the dataset"),
+        (notes, "no result of prefdata train"),
+        (notes / "todo.txt", "no result of prefdata train"),
+    ):
+        refused = error(invoke(dataset, "-m", model, "-o", output, "--overwrite"))
+        assert what in refused.message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_reporter_that_is_not_installed_is_named(
     invoke: Invoke, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -177,6 +203,10 @@ def test_a_reporter_that_is_not_installed_is_named(
         (["--weight-by", "margin"], "2 of 2 pairs have no margin", "prefdata judge"),
         (["--early-stopping", "2"], "needs a split eval", "--eval-fraction"),
         (["--loss-type", "exo_pair"], "Label smoothing must be greater than 0.0", ""),
+        (["--lora-targets", "nothing_like_it", "--dry-run"], "nothing_like_it", ""),
+        (["--lr_scheduler_type", "cosine_with_min_lr"], "min_lr", ""),
+        (["--dataloader_drop_last", "--batch-size", "3"], "2 pairs make no whole one", "--batch-size"),
+        (["--loss-weights", "nan"], "a loss weight must be a number", ""),
     ],
 )
 def test_flags_that_cannot_be_meant_give_one_line(
@@ -193,6 +223,37 @@ def test_flags_that_cannot_be_meant_give_one_line(
     assert what in refused.message
     assert "\n" not in refused.message
     assert hint in (refused.hint or "")
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+def test_a_package_that_a_flag_needs_is_named(
+    invoke: Invoke, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    flags = ("--optim", "adamw_bnb_8bit")
+    refused = error(invoke(make_dataset(text_pairs(2)), "-m", tiny_model, "-o", tmp_path / "a", *flags))
+    assert isinstance(refused, MissingExtraError)
+    assert "bitsandbytes" in refused.message
+    assert not (tmp_path / "a.state").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--seed", "-1"), ("--seed", str(2**32)), ("--epochs", "nan"), ("--beta", "inf")]
+)
+def test_numbers_that_cannot_be_meant_are_refused_at_once(flag: str, value: str, invoke: Invoke) -> None:
+    result = invoke("dataset", "-m", "model", "-o", "a", flag, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{flag}'" in result.stderr
+
+
+def test_a_chat_template_that_is_no_text_is_named(
+    invoke: Invoke, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    template = tmp_path / "template.jinja"
+    template.write_bytes(b"\xff\xfe{")
+    refused = error(
+        invoke(make_dataset(chat_pairs(2)), "-m", tiny_model, "-o", tmp_path / "a", "--chat-template", template)
+    )
+    assert "is not UTF-8" in refused.message
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has a GPU, where QLoRA is possible")
@@ -293,6 +354,22 @@ def test_a_configuration_file_holds_flags_of_either_kind(
     assert settings["passed"] == {"warmup_steps": ["2"], "use_rslora": ["true"], "max_steps": ["5"]}
     assert told["steps"] == 5
     assert told["expected_first_loss"] is None
+
+
+def test_one_value_in_a_configuration_file_stands_for_itself(
+    invoke: Invoke, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    """TRL's own configuration files say ``loss_type: sigmoid`` and ``report_to: none``."""
+    config = tmp_path / "config.yaml"
+    config.write_text("loss_type: hinge\nloss_weights: 2\nlora_target_modules: q_proj\nreport_to: none\n")
+    arguments = (make_dataset(text_pairs(3)), "-m", tiny_model, "-o", "a", "--dry-run", "--format", "json")
+    settings = plan(invoke(*arguments, "--config", config))["settings"]
+    assert (settings["loss_type"], settings["loss_weights"]) == (["hinge"], [2.0])
+    assert (settings["lora_targets"], settings["report_to"]) == (["q_proj"], ["none"])
+    config.write_text("env: [WANDB_PROJECT]\n")
+    result = invoke(*arguments, "--config", config)
+    assert result.exit_code == 2
+    assert "env must hold variables by name" in result.stderr
 
 
 def test_every_flag_has_an_environment_variable(

@@ -107,6 +107,17 @@ def test_a_margin_of_nought_has_no_logarithm(make_dataset: MakeDataset, tiny_mod
         train_dpo(dataset, tmp_path / "a", model=str(tiny_model), margin_offset=1.0)
 
 
+@pytest.mark.parametrize(
+    "passed", [{"ld_alpha": ("0.5",)}, {"use_weighting": ()}, {"f_divergence_type": ("js_divergence",)}]
+)
+def test_what_changes_the_sigmoid_loss_otherwise_is_refused_beside_a_confidence(passed: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="no formula has both"):
+        DpoSettings(model="m", weight_by="margin", passed=passed)
+    DpoSettings(model="m", passed=passed)
+    as_they_are = {"use_weighting": ("false",), "f_divergence_type": ("reverse_kl",), "label_smoothing": ("0.1",)}
+    DpoSettings(model="m", weight_by="margin", passed=as_they_are)
+
+
 def test_settings_that_cannot_be_meant() -> None:
     with pytest.raises(UsageError, match="not among the losses"):
         DpoSettings(model="m", loss_type=("ipo",), weight_by="margin")

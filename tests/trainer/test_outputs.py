@@ -248,3 +248,32 @@ def test_lengths_are_held_and_told_in_the_card(make_dataset: MakeDataset, tiny_m
     assert "cut 1: a completion was cut from the right [completion-cut] (long)" in (
         (tmp_path / "adapter" / "README.md").read_text()
     )
+
+
+def test_the_last_step_is_told_though_nothing_is_logged_or_saved(
+    make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    passed = {"logging_strategy": ("no",), "save_strategy": ("no",)}
+    outcome = train_dpo(
+        make_dataset(text_pairs(12)), tmp_path / "a", model=str(tiny_model), gradient_accumulation=2, passed=passed,
+        learning_rate=1e-2,
+    )  # fmt: skip
+    assert outcome.losses[-1][0] == 3
+    found = outcome.document()["results"]
+    assert found["last_loss"] < found["first_loss"] - 0.001
+    assert "3 of 3 steps" in (tmp_path / "a" / "README.md").read_text()
+
+
+def test_the_documented_python_runs(
+    make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0].replace('"MODEL"', repr(str(tiny_model)))
+    make_dataset(text_pairs(4))
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert float(capsys.readouterr().out) > 0
+    settings = {"loss_type": "hinge", "loss_weights": 2, "lora_targets": "q_proj", "report_to": "none"}
+    told = train_dpo("dataset", "x", model=tiny_model, dry_run=True, **settings).document()
+    assert told["expected_first_loss"] == 2.0
+    assert list(told["settings"]["lora_targets"]) == ["q_proj"]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from prefdata_trainer.plan import Plan
 
 __all__ = ["train_dpo", "train_kto", "train_orpo", "train_reward"]
+SEVERAL = {"loss_type", "loss_weights", "lora_targets", "report_to"}
+"""Settings of which there may be several."""
 
 
 def train_dpo(dataset: str | Path, output: str | Path, **settings: Any) -> Outcome | Plan:
@@ -50,9 +52,14 @@ def _train(
     preview: int = 0,
     **settings: Any,
 ) -> Outcome | Plan:
+    if "model" not in settings:
+        raise TypeError(f"train_{method.lower()}() needs the keyword model")
     from prefdata_trainer import settings as kinds
     from prefdata_trainer.checks import cheap_checks
 
+    settings["model"] = str(settings["model"])
+    for name in SEVERAL & set(settings):  # one value stands for itself
+        settings[name] = (settings[name],) if isinstance(settings[name], str | float | int) else tuple(settings[name])
     told = getattr(kinds, f"{method}Settings")(**settings)
     handle = cheap_checks(Path(dataset), Path(output), told, overwrite=overwrite, dry_run=dry_run)
 

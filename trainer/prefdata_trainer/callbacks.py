@@ -41,11 +41,12 @@ class Checkpoints(TrainerCallback):
     """Marks a checkpoint as whole once all its files are written.
 
     Steps at which one is saved are logged, too, so that no logged average spans a point from which a run may go on: the
-    metrics of an interrupted run are those of an undisturbed one.
+    metrics of an interrupted run are those of an undisturbed one. So is the last step, whatever is saved: the results
+    tell its loss.
     """
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        control.should_log = control.should_log or control.should_save
+        control.should_log = control.should_log or control.should_save or state.global_step >= state.max_steps
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         processes = PartialState()
@@ -76,6 +77,11 @@ class Stop(TrainerCallback):
 
     def __init__(self) -> None:
         self.asked = False
+        self.training = False
+        """Whether the optimizer and all else stand, and steps are taken."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.training = True
 
     @contextmanager
     def listening(self) -> Iterator[None]:

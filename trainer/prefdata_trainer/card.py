@@ -27,7 +27,10 @@ def card(outcome: Outcome, manifest: Mapping[str, Any], rules: Mapping[str, Mapp
     )
     left_out = "".join(f"  - {line}\n" for line in report.summary())
     package, loader = _loader(outcome)
-    name, extra = outcome.output.name, ", num_labels=1" if method.task_type == "SEQ_CLS" else ""
+    reward = method.task_type == "SEQ_CLS"
+    name, extra = outcome.output.name, ", num_labels=1" if reward else ""
+    # A reward is read at the last token that is no padding.
+    padding = "model.config.pad_token_id = tokenizer.pad_token_id\n" if reward else ""
     merged = f"\nMerged into the base model it stands in `{name}/merged`.\n" if told.merge else ""
     return f"""\
 ---
@@ -73,7 +76,7 @@ from transformers import AutoTokenizer
 
 model = {loader}.from_pretrained("{name}"{extra})
 tokenizer = AutoTokenizer.from_pretrained("{name}")
-```
+{padding}```
 {merged}
 ## Limits
 

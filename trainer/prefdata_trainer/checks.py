@@ -6,11 +6,13 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from prefdata.errors import DatasetError, InputError, MissingExtraError
+from prefdata.errors import DatasetError, InputError, MissingExtraError, OutputExistsError, UsageError
 from prefdata.records.dataset import DatasetHandle, open_dataset
 from prefdata.records.output import check_output
 from prefdata_trainer.settings import RunSettings
 
+CONFIGURATION = "prefdata_config.yaml"
+"""The exact configuration of a finished run, which stands in every folder that training has written."""
 EXTRA = ("torch", "transformers", "trl", "peft", "accelerate", "matplotlib")
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX")}
 """Packages, of which one is needed, for the reporters that are not named like theirs."""
@@ -31,6 +33,7 @@ def cheap_checks(
         _check_model(name)
     if not dry_run:
         check_output(output, overwrite)
+        _check_replaced(output, dataset, settings)
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
@@ -48,6 +51,30 @@ def cheap_checks(
     os.environ.update(HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false")
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # that ORPO is experimental there, our help says
     return handle
+
+
+def _check_replaced(output: Path, dataset: Path, settings: RunSettings) -> None:
+    """Raise where ``--overwrite`` would remove something else than the result of an earlier run."""
+    place = output.resolve()
+    read = {
+        "the dataset": dataset,
+        "the model": Path(settings.model).expanduser(),
+        "the reference model": Path(getattr(settings, "model_ref", None) or settings.model).expanduser(),
+        "the chat template": settings.chat_template or dataset,
+        "the folder that you are in": Path.cwd(),
+    }
+    for what, path in read.items():
+        if place in (path.resolve(), *path.resolve().parents):
+            raise UsageError(f"-o {output} would take the place of {what}", "name a folder of its own: -o ADAPTER")
+    if output.exists() and not (output / CONFIGURATION).exists() and not _empty(output):
+        raise OutputExistsError(
+            f"{output} is no result of prefdata train, so it is not overwritten",
+            "choose another -o, or remove it by yourself",
+        )
+
+
+def _empty(folder: Path) -> bool:
+    return folder.is_dir() and next(folder.iterdir(), None) is None
 
 
 def _check_model(name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from prefdata_trainer.options import POSITIVE, option, trainer_command
+from prefdata_trainer.options import POSITIVE, Number, option, trainer_command
 from prefdata_trainer.settings import LOSSES, DpoSettings, KtoSettings, OrpoSettings, RewardSettings
 
 REFERENCE = option(
@@ -38,7 +38,7 @@ DPO = (
     ),
     option(
         "--disagreement",
-        type=click.FloatRange(0, 0.5, max_open=True),
+        type=Number(0, 0.5, max_open=True),
         help="The measured share of wrong labels, as of prefdata agree.",
     ),
     option("--margin-offset", type=POSITIVE, metavar="ALPHA", help="Demand more of pairs with a larger margin (ODPO)."),

@@ -103,16 +103,21 @@ def _read(context: click.Context, _parameter: click.Parameter, path: Path | None
         raise click.BadParameter(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
         raise click.BadParameter(f"{path} must hold flags by name, as in 'beta: 0.1'")
-    for name, value in (values.pop("env", None) or {}).items():  # as TRL's own configuration files have it
+    environment = values.pop("env", None) or {}  # as TRL's own configuration files have it
+    if not isinstance(environment, dict):
+        raise click.BadParameter(f"{path}: env must hold variables by name, as in 'env: {{WANDB_PROJECT: mine}}'")
+    for name, value in environment.items():
         os.environ[str(name)] = str(value)
-    by_flag = {flag.lstrip("-").replace("-", "_"): p.name or "" for p in context.command.params for flag in p.opts}
+    by_flag = {flag.lstrip("-").replace("-", "_"): p for p in context.command.params for flag in p.opts}
     defaults: dict[str, Any] = {}
     theirs: Words = {}
     for key, value in values.items():
         name = str(key).replace("-", "_")
         name = THEIR_NAMES.get(name, name)
         if name in by_flag:
-            defaults[by_flag[name]] = value
+            option = by_flag[name]
+            several = isinstance(option, click.Option) and option.multiple  # one value stands for itself, as in TRL
+            defaults[option.name or ""] = [value] if several and not isinstance(value, list | None) else value
         else:
             theirs[name] = words(value)
     context.default_map = {**(context.default_map or {}), **defaults}

@@ -14,6 +14,7 @@ from prefdata.records.dataset import DatasetHandle
 from prefdata.records.output import write_json
 from prefdata_trainer import disputed
 from prefdata_trainer.card import card
+from prefdata_trainer.checks import CONFIGURATION
 from prefdata_trainer.outcome import Outcome
 from prefdata_trainer.plots import draw
 from prefdata_trainer.theirs import Theirs
@@ -39,7 +40,7 @@ def complete(folder: Path, outcome: Outcome, handle: DatasetHandle, theirs: Thei
     exact = {**outcome.plan.document(), "trl": dict(theirs.training), "lora": dict(theirs.lora)}
     exact = {**exact, "loading": dict(theirs.loading), "speed": outcome.speed, "versions": outcome.versions}
     text = yaml.safe_dump(orjson.loads(orjson.dumps(exact, default=str)), sort_keys=False, allow_unicode=True)
-    (folder / "prefdata_config.yaml").write_text(text, encoding="utf-8")
+    (folder / CONFIGURATION).write_text(text, encoding="utf-8")
     write_json(folder / "results.json", outcome.document())
     draw(outcome, folder / "curves.png")
     rules = orjson.loads((handle.path / "report.json").read_bytes()).get("rules", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from trl import ModelConfig, get_quantization_config  # type: ignore[attr-defined]
 
 from prefdata.errors import InputError, MissingExtraError, PrefdataError, UsageError
+from prefdata.rendering.loading import completed
+from prefdata.rendering.tokens import special_marks
 from prefdata_trainer.memory import Shape
 from prefdata_trainer.settings import RunSettings
 from prefdata_trainer.theirs import Theirs
@@ -22,13 +26,14 @@ from prefdata_trainer.theirs import Theirs
 def load_tokenizer(settings: RunSettings, theirs: Theirs) -> Any:
     """The model's tokenizer, with the user's chat template where one is given, and a padding token."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(settings.model, **_source(theirs))
+        tokenizer: Any = AutoTokenizer.from_pretrained(settings.model, **_source(theirs))
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise _unreadable("the tokenizer of " + settings.model, error) from None
-    if settings.chat_template is not None:
-        tokenizer.chat_template = settings.chat_template.read_text(encoding="utf-8")
+    completed(tokenizer, settings.model, settings.chat_template)
     if tokenizer.pad_token is None:  # it is never attended to nor in the loss
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or next(
+            iter(special_marks(tokenizer).values()), tokenizer.convert_ids_to_tokens(0)
+        )
     return tokenizer
 
 
@@ -48,14 +53,15 @@ def check_reference(settings: RunSettings, theirs: Theirs, tokenizer: Any) -> No
         )
 
 
-def context_length(settings: RunSettings, theirs: Theirs) -> int | None:
-    """How many tokens the model reads at most, where its configuration says so."""
+def reach(settings: RunSettings, theirs: Theirs) -> tuple[int | None, int | None]:
+    """How many tokens the model reads at most, and how many it knows, where its configuration says so."""
     try:
         config = AutoConfig.from_pretrained(settings.model, **_source(theirs))
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise _unreadable("the model " + settings.model, error) from None
-    length = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return int(length) if length else None
+    told = [getattr(config.get_text_config(), name, None) for name in ("max_position_embeddings", "vocab_size")]
+    length, known = (int(number) if number else None for number in told)
+    return length, known
 
 
 def check_quantization(settings: RunSettings, theirs: Theirs) -> None:
@@ -87,16 +93,38 @@ def load_model(name: str, settings: RunSettings, theirs: Theirs, kind: Any = Aut
     if quantization := get_quantization_config(told):
         options |= {"quantization_config": quantization, "device_map": {"": torch.accelerator.current_device_index()}}
     try:
-        model = kind.from_pretrained(name, **_source(theirs), **options, **more)
+        model, found = kind.from_pretrained(name, **_source(theirs), **options, **more, output_loading_info=True)
     except ImportError as error:
         raise MissingExtraError(f"loading {name} needs a package: {_first_line(error)}") from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _unreadable("the model " + name, error) from None
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise InputError(
+            f"the weights of {name} have other shapes than its config.json says",
+            "check that both are of the same model, and whole",
+        ) from None
+    _check_whole(name, model, found["missing_keys"], head=kind is AutoModelForCausalLM)
     if theirs.training.get("disable_dropout", True):
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
     return model
+
+
+def _check_whole(name: str, model: Any, missing: Iterable[str], *, head: bool) -> None:
+    """Raise InputError where weights are not in the model's files: transformers draws them at random, with a warning.
+
+    Without ``head`` what stands on the backbone may be new.
+    """
+    lost = sorted(key for key in missing if head or key.startswith(model.base_model_prefix + "."))
+    if lost:
+        shown = ", ".join(lost[:3]) + (", …" if len(lost) > 3 else "")
+        raise InputError(
+            f"{name} lacks weights of a {type(model).__name__}, which would be drawn at random: {shown}",
+            "name a causal language model whose files are whole",
+        )
 
 
 def shape(settings: RunSettings, theirs: Theirs) -> Shape:

@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
-from prefdata.errors import UsageError
+from prefdata.errors import MissingExtraError, PrefdataError, UsageError
 from prefdata_trainer.advice import Advisor, advice
 from prefdata_trainer.callbacks import Checkpoints, Reporter, Stop, last_whole_checkpoint
 from prefdata_trainer.loading import lora_config, training_config
@@ -22,6 +22,7 @@ from prefdata_trainer.outcome import Outcome
 from prefdata_trainer.tokens import SIDES
 
 PACKAGES = ("prefdata", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
+REFUSALS = (ValueError, NotImplementedError, ImportError)
 OF_THE_CLOCK = ("_runtime", "_per_second", "num_tokens")
 """Ends of the names of logged figures that are about time, or that TRL counts from 0 again after a resume."""
 
@@ -50,8 +51,8 @@ def train(method: Method, job: Job) -> Outcome:
         callbacks.append(EarlyStoppingCallback(settings.early_stopping))
     try:
         trainer = method.trainer(job, config, model, data, lora, callbacks)
-    except (ValueError, NotImplementedError) as error:
-        raise UsageError(f"TRL or PEFT refuses these settings: {' '.join(str(error).split())}") from None
+    except REFUSALS as error:
+        raise refused(error) from None
     trainer.remove_callback(PrinterCallback)  # it prints every log on stdout
     before = {split: method.scores(trainer, rows, settings, trained=False) for split, rows in data.items()}
     checkpoint = last_whole_checkpoint(job.folder / "checkpoints") if trainer.is_world_process_zero() else None
@@ -63,6 +64,10 @@ def train(method: Method, job: Job) -> Outcome:
     try:
         with stop.listening():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except REFUSALS as error:
+        if stop.training:
+            raise
+        raise refused(error) from None
     finally:
         reporter.stop()
     if stop.asked and trainer.state.global_step < trainer.state.max_steps:
@@ -94,6 +99,16 @@ def train(method: Method, job: Job) -> Outcome:
         speed=trainer.speed.found if hasattr(trainer, "speed") else {},
         warnings=[found.message for found in advice(logged, plan.first_loss, trainer.state.max_steps)],
     )
+
+
+def refused(error: Exception) -> PrefdataError:
+    """What the libraries say of settings, of which they look at some only when the optimizer is made."""
+    why = " ".join(str(error).split())
+    if isinstance(error, ImportError):
+        return MissingExtraError(
+            f"these settings need a package that is not installed: {why}", "install it, or use others"
+        )
+    return UsageError(f"TRL or PEFT refuses these settings: {why}")
 
 
 def _evaluated(trainer: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,19 @@ from prefdata_trainer.flags import PassingCommand, config_option, passed
 from prefdata_trainer.settings import RunSettings
 
 Option = Callable[[Any], Any]
-POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+class Number(click.FloatRange):
+    """A number within a range; ``nan`` and ``inf``, which Python reads as numbers, are none here."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no number to compute with.", param, ctx)
+        return found
+
+
+POSITIVE = Number(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
 
 
@@ -52,7 +65,7 @@ TRAINING = (
     option("--gradient-accumulation", type=COUNT, default=8, help="Forward passes an optimizer step."),
     option("--lora-r", type=COUNT, default=16, help="Rank of the adapter."),
     option("--lora-alpha", type=COUNT, default=32, help="Scale of the adapter (alpha / r)."),
-    option("--lora-dropout", type=click.FloatRange(0, 1), default=0.05, help="Dropout before it."),
+    option("--lora-dropout", type=Number(0, 1), default=0.05, help="Dropout before it."),
     option("--lora-targets", multiple=True, default=["all-linear"], help="Module names; repeatable."),
     option("--full", is_flag=True, help="Train every weight instead of an adapter."),
 )
@@ -87,7 +100,7 @@ TOKENS = (
     ),
 )
 COURSE = (
-    option("--seed", type=int, default=0, help="Seed of every random choice."),
+    option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of every random choice."),
     option("--report-to", multiple=True, metavar="NAME", help="wandb, tensorboard, trackio, mlflow, …; repeatable."),
     option("--save-steps", type=COUNT, default=100, help="Optimizer steps between checkpoints."),
     option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from trl import RewardConfig, RewardTrainer  # type: ignore[attr-defined]
 
 from prefdata.errors import UsageError
 from prefdata.rendering import RenderReport
+from prefdata.rendering.tokens import special_marks
 from prefdata_trainer.loading import load_model
 from prefdata_trainer.measure import over
 from prefdata_trainer.method import Job, Method, Scores
@@ -64,6 +65,23 @@ def _read(row: Mapping[str, Any], side: str) -> list[int]:
     return ids[: last + 1]
 
 
+def _pad_apart(config: Any, tokenizer: Any, splits: Iterable[Dataset]) -> None:
+    """One token to fill batches up with, in the model's configuration and in the tokenizer.
+
+    transformers reads a reward at the last token that is no padding, or at the very last one where the configuration
+    names no padding, which is how such a model is loaded again. So where it names none, padding is none of the tokens
+    with which a conversation ends. (TRL takes EOS, with which all of them end.)
+    """
+    own = config.pad_token_id
+    if own is None or own < 0:
+        ends = {_read(row, side)[-1] for rows in splits for row in rows for side in SIDES}
+        marks = special_marks(tokenizer)
+        padding = sorted(marks, key=lambda id: "pad" not in marks[id].lower())
+        own = next((id for id in (tokenizer.pad_token_id, *padding) if id not in ends), tokenizer.pad_token_id)
+        config.pad_token_id = own
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(own)
+
+
 class Reward(Method):
     """The Bradley-Terry loss on the difference of two rewards."""
 
@@ -88,7 +106,7 @@ class Reward(Method):
         settings: Any = job.plan.settings
         if isinstance(lora, LoraConfig) and lora.modules_to_save is None:
             lora.modules_to_save = ["score"]  # the head is new, and has to be trained whole
-        model.config.get_text_config().pad_token_id = job.tokenizer.pad_token_id
+        _pad_apart(model.config.get_text_config(), job.tokenizer, data.values())
         return RewardOnTokens(
             model=model,
             args=config,

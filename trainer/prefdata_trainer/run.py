@@ -27,12 +27,12 @@ from prefdata_trainer.folder import complete
 from prefdata_trainer.loading import (
     check_quantization,
     check_reference,
-    context_length,
     load_tokenizer,
     lora_config,
+    reach,
     shape,
 )
-from prefdata_trainer.loop import train
+from prefdata_trainer.loop import refused, train
 from prefdata_trainer.memory import estimate
 from prefdata_trainer.method import Job, Method, reference_of
 from prefdata_trainer.outcome import Outcome
@@ -62,32 +62,42 @@ def run(
         check_quantization(settings, theirs)
         tokenizer = load_tokenizer(settings, theirs)
         check_reference(settings, theirs, tokenizer)
+        length, known = reach(settings, theirs)
         renderer = Renderer(
             tokenizer,
             loss_on=settings.loss_on,
-            limits=settings.limits(context_length(settings, theirs)),
+            limits=settings.limits(length),
             template_variables=settings.template_variables,
         )
         if dry_run:
-            return _dry_run(method, handle, settings, theirs, renderer, preview)
-        return _run(method, handle, output, settings, theirs, renderer, overwrite, quiet)
+            return _dry_run(method, handle, settings, theirs, renderer, known, preview)
+        return _run(method, handle, output, settings, theirs, renderer, known, overwrite, quiet)
 
 
 def _dry_run(
-    method: Method, handle: DatasetHandle, settings: RunSettings, theirs: Theirs, renderer: Renderer, preview: int
+    method: Method,
+    handle: DatasetHandle,
+    settings: RunSettings,
+    theirs: Theirs,
+    renderer: Renderer,
+    known: int | None,
+    preview: int,
 ) -> Plan:
-    found = {split: tokens.count(handle, renderer, settings.limit, split) for split in tokens.splits(handle)}
+    found = {split: tokens.count(handle, renderer, known, settings.limit, split) for split in tokens.splits(handle)}
     plan = _plan(method, handle, settings, theirs, found)
     report = plan.report
     lora = lora_config(settings, theirs, method.task_type)
-    memory = estimate(
-        settings.model,
-        told=shape(settings, theirs),
-        longest=report.longest,
-        scored=report.trained_tokens / report.kept,
-        lora=lora,
-        copies=2 if reference_of(settings) else 1,
-    )
+    try:
+        memory = estimate(
+            settings.model,
+            told=shape(settings, theirs),
+            longest=report.longest,
+            scored=report.trained_tokens / report.kept,
+            lora=lora,
+            copies=2 if reference_of(settings) else 1,
+        )
+    except ValueError as error:  # PEFT finds no module of that name, and the like
+        raise refused(error) from None
     pairs = renderer.pairs(islice(handle.rows(), settings.limit), RenderReport())
     previews = tuple(Preview.of(pair, renderer.tokenizer) for pair in islice(pairs, preview))
     return Plan(**{name: getattr(plan, name) for name in Plan.__slots__} | {"memory": memory, "previews": previews})
@@ -100,6 +110,7 @@ def _run(
     settings: RunSettings,
     theirs: Theirs,
     renderer: Renderer,
+    known: int | None,
     overwrite: bool,
     quiet: bool,
 ) -> Outcome:
@@ -116,7 +127,7 @@ def _run(
     try:
         with processes.main_process_first():
             found = {
-                split: tokens.render(handle, renderer, settings.limit, folder / "tokens", split)
+                split: tokens.render(handle, renderer, known, settings.limit, folder / "tokens", split)
                 for split in tokens.splits(handle)
             }
         plan = _plan(method, handle, settings, theirs, found)
@@ -173,6 +184,11 @@ def _plan(
     batches = math.ceil(rows / (settings.batch_size * processes))
     if theirs.training.get("dataloader_drop_last"):
         batches = rows // (settings.batch_size * processes)
+        if batches == 0:
+            raise UsageError(
+                f"--dataloader_drop_last leaves out incomplete batches, and {report.kept:,} pairs make no whole one",
+                "leave it out, or pass a smaller --batch-size",
+            )
     steps = math.ceil(settings.epochs * max(1, math.ceil(batches / settings.gradient_accumulation)))
     if (most := theirs.training.get("max_steps", 0)) > 0:
         steps = int(most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -76,6 +77,8 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.merge and self.full:
             raise UsageError("--merge merges an adapter, and --full trains without one", "leave one out")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"a seed is a whole number from 0 to {2**32 - 1:,}, and not {self.seed}")
 
     @property
     def rate(self) -> float:
@@ -136,13 +139,30 @@ class DpoSettings(RunSettings):
                 f"{len(self.loss_weights)} loss weights for {len(self.loss_type)} losses",
                 "give --loss-weights once for each --loss-type",
             )
+        if not all(map(math.isfinite, self.loss_weights)):
+            raise UsageError("a loss weight must be a number", "pass one, as in --loss-weights 0.2")
         if self.uses_confidence and "sigmoid" not in self.loss_type:
             raise UsageError(
                 "--weight-by, --smoothing and --margin-offset change the loss sigmoid, which is not among the losses",
                 "add --loss-type sigmoid, or leave them out",
             )
+        changed = self._changes_of_sigmoid()
+        if self.uses_confidence and changed:
+            raise UsageError(
+                f"--{changed} changes the loss sigmoid, and so do --weight-by, --smoothing and --margin-offset; no "
+                "formula has both",
+                "leave one out",
+            )
         if self.disagreement is not None and self.smoothing is None:
             raise UsageError("--disagreement says how much to smooth, but not how", "add --smoothing conservative")
+
+    def _changes_of_sigmoid(self) -> str | None:
+        """The flag of TRL's that makes its sigmoid loss another than -log sigmoid(margin), where one is given."""
+        plain = {"ld_alpha": (), "use_weighting": ("false", "False", "0", "no"), "f_divergence_type": ("reverse_kl",)}
+        for name, values in plain.items():
+            if name in self.passed and not set(self.passed[name] or ("",)) <= set(values):
+                return name
+        return None
 
     @property
     def uses_confidence(self) -> bool:

@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 import torch
 
+from prefdata.errors import InputError
 from prefdata.records.dataset import DatasetHandle
 from prefdata.records.output import write_json
 from prefdata.rendering import Renderer, RenderReport
@@ -47,8 +48,13 @@ def splits(handle: DatasetHandle) -> tuple[str, ...]:
     return tuple(split for split in ("train", "eval") if handle.rows_in(split))
 
 
-def render(handle: DatasetHandle, renderer: Renderer, limit: int | None, folder: Path, split: str) -> Rendered:
-    """Render a split to ``folder/SPLIT.arrow``, once: what a killed run finished is taken up again."""
+def render(
+    handle: DatasetHandle, renderer: Renderer, known: int | None, limit: int | None, folder: Path, split: str
+) -> Rendered:
+    """Render a split to ``folder/SPLIT.arrow``, once: what a killed run finished is taken up again.
+
+    ``known`` is how many tokens the model has; raises InputError where a pair holds one beyond.
+    """
     path, report_path = folder / f"{split}.arrow", folder / f"{split}.json"
     if path.exists() and report_path.exists():
         found = orjson.loads(report_path.read_bytes())
@@ -56,23 +62,29 @@ def render(handle: DatasetHandle, renderer: Renderer, limit: int | None, folder:
     folder.mkdir(parents=True, exist_ok=True)
     report, given = RenderReport(), Counter[str]()
     with pa.ipc.new_stream(str(path), SCHEMA) as writer:
-        pairs = _rows(handle, renderer, limit, split, report, given)
+        pairs = _rows(handle, renderer, known, limit, split, report, given)
         while batch := list(islice(pairs, ROWS_PER_BATCH)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, SCHEMA))
     write_json(report_path, {"report": report.as_dict(), "given": given})
     return Rendered(report, given)
 
 
-def count(handle: DatasetHandle, renderer: Renderer, limit: int | None, split: str) -> Rendered:
-    """What rendering would keep, cut and drop."""
+def count(handle: DatasetHandle, renderer: Renderer, known: int | None, limit: int | None, split: str) -> Rendered:
+    """What rendering would keep, cut and drop; raises as ``render`` does."""
     report, given = RenderReport(), Counter[str]()
-    for _ in _rows(handle, renderer, limit, split, report, given):
+    for _ in _rows(handle, renderer, known, limit, split, report, given):
         pass
     return Rendered(report, given)
 
 
 def _rows(
-    handle: DatasetHandle, renderer: Renderer, limit: int | None, split: str, report: RenderReport, given: Counter[str]
+    handle: DatasetHandle,
+    renderer: Renderer,
+    known: int | None,
+    limit: int | None,
+    split: str,
+    report: RenderReport,
+    given: Counter[str],
 ) -> Iterator[dict[str, Any]]:
     """Rows of ``SCHEMA``: the tokens of each pair that is kept, and what is told of it afterwards."""
     current: dict[str, Any] = {}
@@ -85,6 +97,13 @@ def _rows(
     for pair in renderer.pairs(map(noted, islice(handle.rows(split), limit)), report):
         given.update(name for name in ("margin", "probability") if current[name] is not None)
         prompt = current["prompt"]
+        highest = max(map(max, filter(None, (pair.prompt_ids, *(side.ids for side in pair.sides)))))
+        if known is not None and highest >= known:
+            raise InputError(
+                f"pair {pair.id} holds token {highest} ({renderer.tokenizer.decode([highest])!r}), and the model has "
+                f"embeddings for {known:,} tokens",
+                "use the tokenizer that the model was trained with, or give the model embeddings for the new tokens",
+            )
         yield {
             "id": pair.id,
             "prompt_ids": pair.prompt_ids,
