@@ -205,3 +205,28 @@ def test_two_runs_do_not_share_an_output(
     with pytest.raises(UsageError, match="another prefdata process is at work"):
         train_dpo(dataset, output, model=str(tiny_model), **SETTINGS)
     kill(process)
+
+
+@pytest.mark.parametrize("most", [1_000, 30_000, 100_000], ids=["tokens", "adapter", "optimizer"])
+def test_a_file_that_cannot_be_written_is_one_line_and_the_work_goes_on(
+    most: int, make_dataset: MakeDataset, tiny_model: Path, tmp_path: Path
+) -> None:
+    """A limit on the size of files stands for the full disk: the first file that is larger cannot be written."""
+    program = "import resource, sys\nfrom prefdata.cli.main import main\n"
+    limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n"
+    arguments = ["train", "dpo", str(make_dataset(trajectory_pairs(8))), "-m", str(tiny_model), "-q"]
+    arguments += ["-o", str(tmp_path / "adapter"), "--save-steps", "1", "--reference-cache", "off"]
+
+    def call(program: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120, check=False
+        )
+
+    done = call(program + limit + "main()")
+    assert done.returncode == 2, done.stderr
+    assert f"error: {tmp_path / 'adapter'} cannot be written: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "adapter").exists()
+    done = call(program + "main()")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()

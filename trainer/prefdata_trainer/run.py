@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from itertools import islice
@@ -14,6 +16,7 @@ import click
 import orjson
 import torch
 from accelerate import PartialState
+from safetensors import SafetensorError
 
 from prefdata.errors import DatasetError, PrefdataError, RenderingError, UsageError
 from prefdata.records.dataset import DatasetHandle
@@ -40,6 +43,8 @@ from prefdata_trainer.plan import Plan
 from prefdata_trainer.quiet import environment_default, hushed
 from prefdata_trainer.settings import RunSettings
 from prefdata_trainer.theirs import Theirs
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def run(
@@ -71,7 +76,27 @@ def run(
         )
         if dry_run:
             return _dry_run(method, handle, settings, theirs, renderer, known, preview)
-        return _run(method, handle, output, settings, theirs, renderer, known, overwrite, quiet)
+        try:
+            return _run(method, handle, output, settings, theirs, renderer, known, overwrite, quiet)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if not _unwritable(error):
+                raise
+            why = error.strerror if isinstance(error, OSError) else "no space is left, or a file may not be so large"
+            raise PrefdataError(
+                f"{output} cannot be written: {why}",
+                "see to space and permissions, and run the same command again: it goes on from the last checkpoint",
+            ) from None
+
+
+def _unwritable(error: Exception) -> bool:
+    """Whether files could not be written; torch and safetensors say so in words of their own."""
+    if isinstance(error, OSError):
+        return error.errno in UNWRITABLE
+    said = str(error)
+    number = re.search(r"\(os error (\d+)\)", said)  # safetensors
+    if number is not None:
+        return int(number[1]) in UNWRITABLE
+    return "inline_container" in said and "Reader" not in said  # torch's writer of checkpoints
 
 
 def _dry_run(
@@ -83,7 +108,7 @@ def _dry_run(
     known: int | None,
     preview: int,
 ) -> Plan:
-    found = {split: tokens.count(handle, renderer, known, settings.limit, split) for split in tokens.splits(handle)}
+    found = {split: tokens.count(handle, renderer, settings.limit, split, known) for split in tokens.splits(handle)}
     plan = _plan(method, handle, settings, theirs, found)
     report = plan.report
     lora = lora_config(settings, theirs, method.task_type)
@@ -127,7 +152,7 @@ def _run(
     try:
         with processes.main_process_first():
             found = {
-                split: tokens.render(handle, renderer, known, settings.limit, folder / "tokens", split)
+                split: tokens.render(handle, renderer, settings.limit, folder / "tokens", split, known)
                 for split in tokens.splits(handle)
             }
         plan = _plan(method, handle, settings, theirs, found)

@@ -49,7 +49,7 @@ def splits(handle: DatasetHandle) -> tuple[str, ...]:
 
 
 def render(
-    handle: DatasetHandle, renderer: Renderer, known: int | None, limit: int | None, folder: Path, split: str
+    handle: DatasetHandle, renderer: Renderer, limit: int | None, folder: Path, split: str, known: int | None = None
 ) -> Rendered:
     """Render a split to ``folder/SPLIT.arrow``, once: what a killed run finished is taken up again.
 
@@ -69,7 +69,9 @@ def render(
     return Rendered(report, given)
 
 
-def count(handle: DatasetHandle, renderer: Renderer, known: int | None, limit: int | None, split: str) -> Rendered:
+def count(
+    handle: DatasetHandle, renderer: Renderer, limit: int | None, split: str, known: int | None = None
+) -> Rendered:
     """What rendering would keep, cut and drop; raises as ``render`` does."""
     report, given = RenderReport(), Counter[str]()
     for _ in _rows(handle, renderer, known, limit, split, report, given):
