@@ -42,7 +42,7 @@ MESSAGE = pa.struct(
 SIDES = ("prompt", "chosen", "rejected")
 MESSAGES = pa.list_(MESSAGE)
 ROWS_PER_BATCH = 4096
-BYTES_PER_BATCH = 16 << 20
+BYTES_PER_BATCH = 8 << 20
 ROLE = itemgetter("role")
 ROLE_UTF8 = {role: role.encode() for role in ("system", "developer", "user", "assistant", "tool")}
 

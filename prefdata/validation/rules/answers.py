@@ -7,7 +7,8 @@ from itertools import compress
 from operator import not_
 
 from prefdata.validation.batch import Batch
-from prefdata.validation.languages import language_of, may_differ
+from prefdata.validation.languages import LEAST_CHARACTERS as LEAST
+from prefdata.validation.languages import language_of, may_differ, plainly_english
 from prefdata.validation.registry import Hit, row_rule
 from prefdata.validation.remembered import Remembered
 from prefdata.validation.row import Row
@@ -22,7 +23,7 @@ OPEN_SIGNS = ",([{"
 _LAST_TWO = frozenset((" " + word)[-2:] for word in OPEN_WORDS)
 _LAST_ONE = frozenset(OPEN_SIGNS) | frozenset(" \n\t\r\f\v\x1c\x1d\x1e\x1f\x85\xa0")
 _TICK = table(b"`")
-LEAST_CHARACTERS = 40
+SHORTEST = 40
 
 
 def cut_end(text: str) -> str | None:
@@ -34,7 +35,7 @@ def cut_end(text: str) -> str | None:
     if text.count("```") % 2:
         return "a code block (```) is open at its end"
     text = text.rstrip()
-    if len(text) < LEAST_CHARACTERS:
+    if len(text) < SHORTEST:
         return None
     if text[-1] in OPEN_SIGNS:
         return f"it ends with {text[-1]!r}"
@@ -84,7 +85,13 @@ def answer_cut(row: Row) -> Iterator[Hit]:
 
 
 def _may_be_other_language(batch: Batch) -> list[int]:
-    found = set(batch.where(map(may_differ, *batch.answers)))
+    chosens, rejecteds = batch.answers
+    either = [
+        index
+        for index, (one, other) in enumerate(zip(chosens, rejecteds, strict=True))
+        if (len(one) >= LEAST and not plainly_english(one)) or (len(other) >= LEAST and not plainly_english(other))
+    ]
+    found = {index for index in either if may_differ(chosens[index], rejecteds[index])}
     if not batch.scan.ascii or batch.scan.escapes:
         for answers in batch.answers:  # where the sides differ, one of them is not Latin
             others = compress(range(len(answers)), map(not_, map(str.isascii, answers)))
