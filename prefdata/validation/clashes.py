@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from prefdata.errors import InputError
 from prefdata.types import Severity
 from prefdata.validation.baseline import Known, row_hash
 from prefdata.validation.buckets import Buckets, SpillingSort, placed_keys, read_keys
@@ -124,7 +125,7 @@ class _LinesAgain:
     """The lines of an input once more, in ascending order."""
 
     def __init__(self, index: int, given: Input) -> None:
-        self._segment = Segment(index, given.source.name, given.source.name)
+        self._segment = Segment(index, given.name, given.source.name)
         self._file = given.source.open() if given.source.seekable else None
         self._batches: Iterator[LineBatch] = iter(())
         self._batch: LineBatch | None = None
@@ -139,11 +140,19 @@ class _LinesAgain:
             self._file.close()
 
     def line(self, number: int, byte: int) -> bytes:
-        """The line with this number, which starts at ``byte``."""
-        if self._file is not None:
-            return line_at(self._file, byte)
+        """The line with this number, which starts at ``byte``; raises InputError where there is none any more."""
+        raw = line_at(self._file, byte) if self._file is not None else self._next(number)
+        if not raw:
+            raise InputError(
+                f"{self._segment.name} was changed while it was read", "wait for what writes it, and try again"
+            )
+        return raw
+
+    def _next(self, number: int) -> bytes:
         while self._batch is None or number >= self._batch.line + len(self._batch.raws):
-            self._batch = next(self._batches)
+            if (batch := next(self._batches, None)) is None:
+                return b""
+            self._batch = batch
         return self._batch.raws[number - self._batch.line]
 
 

@@ -150,3 +150,18 @@ def test_a_file_that_changes_meanwhile_gives_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was changed while it was read"):
         library.validate(pairs, output=tmp_path / "out", progress=append)
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "in.jsonl.gz"])
+def test_a_file_that_grows_shorter_meanwhile_is_told(name: str, tmp_path: Path) -> None:
+    """Rows that clash are read a second time, when they are no longer there."""
+    body = write(tmp_path / "rows", text("a"), text("b"), text("b")).read_bytes()
+    pairs = tmp_path / name
+
+    def put(content: bytes) -> None:
+        pairs.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+
+    put(body)
+    with pytest.raises(InputError, match=f"{name} was changed while it was read"):
+        library.validate(pairs, output=tmp_path / "out", progress=lambda *_: put(body[:50]))
+    assert not (tmp_path / "out").exists()
