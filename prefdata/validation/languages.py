@@ -86,7 +86,7 @@ def language_of(text: str) -> str | None:
 
     >>> language_of("The capital of France is Paris, and it is one of the largest cities that there are in Europe.")
     'English'
-    >>> language_of("La capital de Francia es París, y es una de las ciudades más grandes de Europa.")
+    >>> language_of("La capital de Francia es París, y es una de las ciudades más grandes que hay en Europa.")
     'Spanish'
     >>> language_of("print(x)") is None
     True

@@ -61,6 +61,12 @@ def texts(page: Any) -> list[str]:
     )
 
 
+def task_open(page: Any) -> None:
+    """Wait until the task that a click opens is there, and its script: keys pressed before that are lost."""
+    page.wait_for_selector("#answer")
+    page.wait_for_load_state()
+
+
 def wait_for(page: Any, text: str) -> None:
     """Wait until a task with that text is shown."""
     until(page, f"document.getElementById('main').textContent.includes({text!r})")
@@ -433,17 +439,17 @@ def test_what_the_owner_began_stays_with_its_item(serve: Serve, page: Any) -> No
                 submit(served.client(name), verdict=verdict)
         page.goto(served.owner)
         page.get_by_role("link", name="prompt of two").click()
-        page.wait_for_selector("#answer")
+        task_open(page)
         page.keyboard.press("1")
         page.locator("#rationale").fill("two is clear")
         page.goto(f"{served.url}/dashboard")
         page.get_by_role("link", name="prompt of five").click()
-        page.wait_for_selector("#answer")
+        task_open(page)
         assert page.locator("input[name=verdict]:checked").count() == 0
         assert page.locator("#rationale").input_value() == ""
         page.go_back()
         page.get_by_role("link", name="prompt of two").click()
-        page.wait_for_selector("#answer")
+        task_open(page)
         assert page.locator("#rationale").input_value() == "two is clear"
         page.get_by_role("button", name="Save and go on").click()
         wait_for(page, "prompt of five")

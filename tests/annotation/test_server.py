@@ -261,7 +261,7 @@ def test_other_machines_need_the_links_and_are_warned_of(serve: Serve) -> None:
 def test_a_server_for_others_answers_to_every_address_and_no_other_name(serve: Serve) -> None:
     """A machine has addresses that its own name does not lead to; a phone knows it by one of them."""
     with serve(SETS, "--annotator", "ann", "--host", "0.0.0.0") as served:
-        ann = Person(served.links["ann"].replace(served.url.split("://")[1].split(":")[0], "127.0.0.1"))
+        ann = Person(served.links["ann"].replace(served.url.split("://")[1].split(":")[0], "127.0.0.1", 1))
         for host, status in (
             ("192.0.2.7:8080", 200),
             ("[2001:db8::7]", 200),
