@@ -1,7 +1,7 @@
 """In which language a text in Latin letters is written, told by its function words: the small words of every sentence.
 
-Twenty of them name a language surely where a model of language would be asked for single sentences. A text that is
-short, mixed, a list of names or code has no language here, which is right for a rule that is to be believed.
+A handful of them names a language surely, without a model. A text that is short or mixed, a list of names or code has
+no language here, which is right for a rule that is to be believed.
 """
 
 from __future__ import annotations

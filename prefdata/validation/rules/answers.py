@@ -111,8 +111,8 @@ FRANCE = '{"prompt": "What is the capital of France?", "chosen": "%s", "rejected
     why="""Where one answer speaks another language than the prompt and the other answer, the language decides and not
     what is said. Languages are told apart by their script at the start of each text (Latin, Cyrillic, Chinese …), and
     in Latin letters by their function words (English, Spanish, French, German and a dozen others); short texts, names
-    and code are of no language. A prompt that asks for a translation, so that both answers change the language, is no
-    fault.""",
+    and code are of no language, and near relatives such as Spanish and Portuguese may be taken for one. A prompt that
+    asks for a translation, so that both answers change the language, is no fault.""",
     bad=(FRANCE % ("The capital is Paris.", "Столица Франции — город Париж.")).encode(),
     good=(FRANCE % ("The capital is Paris.", "The capital is London.")).encode(),
     screen=_may_be_other_language,
