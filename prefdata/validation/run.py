@@ -204,9 +204,12 @@ def _in_processes(
 ) -> None:
     """The parts in order, at most two of them waiting for each process."""
     waiting: deque[tuple[Part, Future[Done]]] = deque()
-    # Processes are forked from one that has imported what they need and has no threads, which fork would break.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["prefdata.validation.check", "prefdata.validation.work"])
+    # Processes are forked from one that has imported what they need and has no threads, which fork would break; where
+    # the system cannot fork, each is started anew.
+    able = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if able else "spawn")
+    if able:
+        context.set_forkserver_preload(["prefdata.validation.check", "prefdata.validation.work"])
     with ProcessPoolExecutor(jobs, context, keep_freed_memory) as pool:
         try:
             for part in plan:
