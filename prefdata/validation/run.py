@@ -7,6 +7,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -14,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from prefdata.errors import PrefdataError
 from prefdata.records.arrow import Form
 from prefdata.validation.check import Checker
 from prefdata.validation.clashes import Clashes, Rows, find_clashes
@@ -218,6 +220,11 @@ def _in_processes(
                     _take_next(waiting, found, report)
             while waiting:
                 _take_next(waiting, found, report)
+        except BrokenProcessPool:
+            raise PrefdataError(
+                "a process that shared the work was killed, most likely for want of memory",
+                "try fewer: --jobs 1 needs the least",
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

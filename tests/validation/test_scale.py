@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import multiprocessing
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prefdata
+from prefdata.errors import PrefdataError
 from prefdata.validation import buckets
 from prefdata.validation.buckets import ITEMS_IN_MEMORY, Buckets, SpillingSort, bucket_count, placed_keys
 from prefdata.validation.cycles import cycles
@@ -96,6 +98,22 @@ def test_a_large_input_is_cut_into_larger_parts_not_more(tmp_path: Path, monkeyp
 def test_processes_are_started_unasked_only_where_they_pay() -> None:
     assert jobs_for(1) == 1
     assert 1 <= jobs_for(10**6) <= MOST_JOBS
+
+
+def test_a_process_that_is_killed_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import prefdata.validation.inputs as inputs
+
+    monkeypatch.setattr(inputs, "PART_BYTES", 2000)
+    path = write(tmp_path / "in.jsonl", *(text(f"p{n}", f"c{n}", f"r{n}") for n in range(2000)))
+
+    def kill(_done: int, _total: int | None) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with pytest.raises(PrefdataError, match="was killed") as told:
+        prefdata.validate(path, output=tmp_path / "out", jobs=2, progress=kill)
+    assert "--jobs 1" in str(told.value.hint)
+    assert [left.name for left in tmp_path.iterdir()] == ["in.jsonl"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
