@@ -25,6 +25,7 @@ import orjson
 import pyarrow as pa
 
 from prefdata.errors import InputError
+from prefdata.records.ids import ROLE_TAGS
 
 Form = Literal["text", "chat"]
 
@@ -44,7 +45,7 @@ MESSAGES = pa.list_(MESSAGE)
 ROWS_PER_BATCH = 4096
 BYTES_PER_BATCH = 8 << 20
 ROLE = itemgetter("role")
-ROLE_UTF8 = {role: role.encode() for role in ("system", "developer", "user", "assistant", "tool")}
+ROLE_UTF8 = {role: role.encode() for role in ROLE_TAGS}
 
 
 def schema(form: Form) -> pa.Schema:

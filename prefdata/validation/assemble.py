@@ -28,7 +28,7 @@ from prefdata.version import __version__
 QUARANTINE, DROPPED, REPORT, PAGE = "quarantine.jsonl", "dropped.jsonl", "report.json", "report.html"
 PARQUET = "parquet"
 MOST_THREADS = 2
-"""Threads that write shards again which lost rows: each holds a batch of some 16 MB twice."""
+"""Threads that write shards again which lost rows: each holds a batch of some 8 MB twice."""
 TOOLS = ("jsonschema-rs", "numpy", "orjson", "pyarrow", "xxhash")
 
 

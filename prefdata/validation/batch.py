@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate, chain, compress, pairwise
 from operator import add, eq, itemgetter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from prefdata.validation.scan import Scan
 
 CONTENT, ROLE = itemgetter("content"), itemgetter("role")
 SIDES = ("prompt", "chosen", "rejected")
-INITIAL = {"system": "s", "developer": "d", "user": "u", "assistant": "a", "tool": "t"}
+INITIAL = {role: tag.decode() for role, tag in ROLE_TAGS.items()}
 KNOWN = frozenset(FIELDS)
 Numbers = npt.NDArray[np.int32]
 SMALL = {sign: sign.lower() for sign in string.ascii_letters + string.digits}
@@ -298,8 +299,17 @@ class ChatBatch(Batch):
 
     @cached_property
     def hashes(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
-        prompts, chosens, rejecteds = map(_hashes, self.flat)
+        prompts, chosens, rejecteds = map(_hashes, self._encoded)
         return prompts, chosens, rejecteds
+
+    @cached_property
+    def _encoded(self) -> list[FlatMessages]:
+        return [
+            flat
+            if flat.whole is not None
+            else replace(flat, utf8=list(map(str.encode, cast(list[str], flat.contents))))
+            for flat in self.flat
+        ]
 
     @cached_property
     def characters(self) -> Numbers:
@@ -311,7 +321,7 @@ class ChatBatch(Batch):
         return np.array([flat.counts for flat in self.flat], np.int32)
 
     def columns(self, kept: Sequence[bool] | None) -> dict[str, Any]:
-        return dict(zip(SIDES, (flat if kept is None else _kept(flat, kept) for flat in self.flat), strict=True))
+        return dict(zip(SIDES, (flat if kept is None else _kept(flat, kept) for flat in self._encoded), strict=True))
 
 
 def _flat(conversations: list[list[Mapping[str, Any]]]) -> FlatMessages:
@@ -321,9 +331,10 @@ def _flat(conversations: list[list[Mapping[str, Any]]]) -> FlatMessages:
     if set(map(len, messages)) <= {2}:
         try:
             contents = list(map(CONTENT, messages))
-            return FlatMessages(list(map(ROLE, messages)), contents, counts, utf8=list(map(str.encode, contents)))
-        except (KeyError, TypeError):  # a role and tool calls, without content or with none
-            pass
+        except KeyError:  # a role and tool calls, without content
+            contents = [None]
+        if set(map(type, contents)) <= {str}:
+            return FlatMessages(list(map(ROLE, messages)), contents, counts)
     conversations[:] = [
         [m if len(m) == 2 and "content" in m else canonical_message(m) for m in conversation]
         for conversation in conversations

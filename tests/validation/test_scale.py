@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import multiprocessing
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -95,9 +96,38 @@ def test_a_large_input_is_cut_into_larger_parts_not_more(tmp_path: Path, monkeyp
     assert sum(shard["rows"] for shard in shards) == 100
 
 
-def test_processes_are_started_unasked_only_where_they_pay() -> None:
-    assert jobs_for(1) == 1
-    assert 1 <= jobs_for(10**6) <= MOST_JOBS
+def test_processes_are_started_unasked_only_where_they_pay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import prefdata.validation.inputs as inputs
+
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert [jobs_for(1), jobs_for(3)] == [1, 1]
+    assert jobs_for(10**6) == min(processors, MOST_JOBS)
+    path = write(tmp_path / "in.jsonl", *(text(f"p{n}", f"c{n}", f"r{n}") for n in range(2000)))
+    running: set[int] = set()
+
+    def look(_done: int, _total: int | None) -> None:
+        running.add(len(multiprocessing.active_children()))
+
+    prefdata.validate(path, jobs=None, progress=look)
+    assert running == {0}
+    monkeypatch.setattr(inputs, "PART_BYTES", 2000)  # as for an input of gigabytes
+    prefdata.validate(path, jobs=None, progress=look)
+    assert max(running) == (min(processors, MOST_JOBS) if processors > 1 else 0)
+
+
+def test_shards_of_an_input_of_unknown_size_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import prefdata.validation.work as work
+
+    monkeypatch.setattr(work, "PART_BYTES", 1)  # a shard for each batch of lines
+    monkeypatch.setattr(work, "SHARDS_ALIKE", 2)
+    monkeypatch.setattr(work, "LINES_PER_BATCH", 512)
+    path = tmp_path / "in.jsonl.gz"
+    path.write_bytes(gzip.compress(b"".join(orjson.dumps(text(f"p{n}", "c", "r")) + b"\n" for n in range(512 * 40))))
+    prefdata.validate(path, output=tmp_path / "out")
+    rows = [s["rows"] for s in prefdata.open_dataset(tmp_path / "out").manifest["splits"]["train"]["shards"]]
+    assert sum(rows) == 512 * 40
+    assert len(rows) < 40
+    assert rows[-2] > rows[0]
 
 
 def test_a_process_that_is_killed_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
