@@ -23,7 +23,9 @@ STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#e7eaee",
-    "legend.frameon": False,
+    "legend.frameon": True,  # a curve that runs behind it would be taken for a line through its words
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": "none",
     "legend.fontsize": 8,
     "xtick.color": "#4c545c",
     "ytick.color": "#4c545c",
